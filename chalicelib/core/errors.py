@@ -150,9 +150,7 @@ class ScheduleError(Misconfigured):
 class ClusterError(LynceusError):
     """What the Kubernetes API answered, kept whole; `chalicelib.core.failures` says what follows from it."""
 
-    def __init__(
-        self, status: int, reason: str, message: str, *, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, status: int, reason: str, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message, retry_after=retry_after)
         self.status = status  # the API server's HTTP status
         self.reason = reason  # Status.reason, "" where it sent none

@@ -16,7 +16,9 @@ from chalicelib.core.errors import BadRequest
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names
 RFC1123_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-RFC1123_SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+RFC1123_SUBDOMAIN = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ def environment(event: Event) -> dict[str, Any]:
     }
 
 
-def metadata_of(headers: Sequence[tuple[str, str]], *, without: frozenset[str] = frozenset()) -> dict[str, list[str]]:
+def metadata_of(
+    headers: Sequence[tuple[str, str]], *, without: frozenset[str] = frozenset()
+) -> dict[str, list[str]]:
     """The headers an expression may see: names beginning with ``x-``, lower case, every value in order.
 
     `without` holds lower-case names that are credentials and stay out.
