@@ -1,0 +1,385 @@
+"""WorkflowEventBindings, and what each of them says to an event.
+
+`match` asks every binding of a namespace and gives a verdict for each: matched, not matched, an error, or
+deferred because the time at the door ran out. A binding that fails stops nothing else. Everything that its
+author can get wrong happens here, at the door: selector, name, labels, annotations, parameters. What is
+left for the worker is the template and the cluster.
+
+Source: argo-workflows server/event/dispatch/operation.go, dispatch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
+from typing import Any
+
+from chalicelib.core import expressions, reasons
+from chalicelib.core.errors import LynceusError, Misconfigured
+from chalicelib.core.events import RFC1123_SUBDOMAIN, Event, environment
+from chalicelib.core.expressions import Expression, ExpressionError
+from chalicelib.core.submissions import Submission, TemplateRef, digest_of, submission_id, workflow_name
+
+INSTANCE_ID = "workflows.argoproj.io/controller-instanceid"
+
+EXPIRE_AFTER = "lynceus.dev/expire-after"
+ON_DOUBT = "lynceus.dev/on-doubt"
+DEDUPE = "lynceus.dev/dedupe"
+
+MATCHED, NOT_MATCHED, ERROR, DEFERRED, NOTHING = "matched", "not-matched", "error", "deferred", "nothing"
+
+SUBMISSION_LIMIT = 1024 * 1024  # bytes of rendered text in one submission (rule 10)
+EVENT_LIMIT = 8 * 1024 * 1024  # and in all submissions of one event
+MATCH_LIMIT = 90  # submissions of one event: one transaction holds a hundred items (rule 7)
+
+_DURATION = re.compile(r"(\d{1,9})(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration_of(text: str) -> timedelta:
+    """The span that an annotation such as ``90s``, ``15m``, ``6h`` or ``2d`` names; raises Misconfigured."""
+    found = _DURATION.fullmatch(text.strip())
+    if not found:
+        raise Misconfigured(f'"{text[:40]}" is no duration: write a number and s, m, h or d, such as 15m')
+    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One entry of ``submit.arguments.parameters``."""
+
+    name: str
+    event: str | None  # the expression; None where valueFrom is missing, an error once it is used
+
+
+@dataclass(frozen=True)
+class Submit:
+    """The ``spec.submit`` of a binding; metadata values are expressions."""
+
+    template: TemplateRef
+    name: str = ""
+    generate_name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A WorkflowEventBinding as far as dispatch reads it."""
+
+    namespace: str
+    name: str
+    uid: str
+    selector: str
+    submit: Submit | None  # None: matches and does nothing, as in Argo
+    resource_version: str = ""
+    expire_after: timedelta | None = None
+    on_doubt: str = "create"
+    dedupe: str = ""  # "", "off" or a duration: how long a duplicate stays one, for this binding
+    problem: str = ""  # why this object cannot be used; it then answers every event with this error
+
+    @cached_property
+    def content(self) -> str:
+        """A digest of what decides: equal content, equal verdicts ("as it was", issue of explanations)."""
+        return digest_of("binding", self.selector, repr(self.submit), repr(self.expire_after), self.on_doubt)
+
+
+def binding_from_object(raw: Mapping[str, Any]) -> Binding:
+    """The Binding in an object of the cluster; what cannot be read becomes its `problem`, never an exception.
+
+    The API server validates against the CRD, but a minimal CRD lets anything through.
+    """
+    metadata = raw.get("metadata") or {}
+    spec = raw.get("spec") or {}
+    annotations = metadata.get("annotations") or {}
+    namespace, name = str(metadata.get("namespace", "")), str(metadata.get("name", ""))
+    try:
+        selector = spec["event"]["selector"]
+        if not isinstance(selector, str):
+            raise Misconfigured(f"spec.event.selector is not a string: {selector!r:.40}")
+        expire, on_doubt = annotations.get(EXPIRE_AFTER), annotations.get(ON_DOUBT, "create")
+        if on_doubt not in ("create", "skip"):
+            raise Misconfigured(f'annotation {ON_DOUBT} is "{on_doubt[:40]}": say create or skip')
+        dedupe = annotations.get(DEDUPE, "")
+        if dedupe not in ("", "off"):
+            duration_of(dedupe)
+        return Binding(
+            namespace=namespace,
+            name=name,
+            uid=str(metadata.get("uid", "")),
+            resource_version=str(metadata.get("resourceVersion", "")),
+            selector=selector,
+            submit=_submit(spec.get("submit")),
+            expire_after=duration_of(expire) if expire else None,
+            on_doubt=on_doubt,
+            dedupe=dedupe,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        problem = f"spec is not a WorkflowEventBinding's: {error!r:.120}"
+    except Misconfigured as error:
+        problem = error.message
+    return Binding(namespace, name, str(metadata.get("uid", "")), "", None, problem=problem)
+
+
+def _submit(raw: Any) -> Submit | None:
+    if raw is None:
+        return None
+    metadata = raw.get("metadata") or {}
+    reference = raw["workflowTemplateRef"]
+    parameters = [
+        Parameter(
+            str(entry["name"]),
+            (entry.get("valueFrom") or {}).get("event", "") if entry.get("valueFrom") is not None else None,
+        )
+        for entry in (raw.get("arguments") or {}).get("parameters") or ()
+    ]
+    return Submit(
+        template=TemplateRef(str(reference.get("name", "")), bool(reference.get("clusterScope", False))),
+        name=metadata.get("name") or "",
+        generate_name=metadata.get("generateName") or "",
+        labels=dict(metadata.get("labels") or {}),
+        annotations=dict(metadata.get("annotations") or {}),
+        parameters=tuple(parameters),
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one binding said to one event."""
+
+    binding: str
+    outcome: str  # matched, not-matched, error, deferred, nothing
+    reason: str = ""  # a code of `reasons`
+    message: str = ""
+    submission: str = ""  # the submission's id, where one follows
+    workflow: str = ""  # and its Workflow's name
+    binding_uid: str = ""
+    content: str = ""  # Binding.content: which text of the binding was asked
+    detail: Any = None  # why a selector was false, as data (Expression.explain)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The verdicts of all bindings, in their order, and the submissions that follow."""
+
+    verdicts: tuple[Verdict, ...]
+    submissions: tuple[Submission, ...]
+
+    @property
+    def deferred(self) -> bool:
+        """True when the worker must ask the bindings that were not asked here."""
+        return any(verdict.outcome == DEFERRED for verdict in self.verdicts)
+
+
+@dataclass
+class Budget:
+    """What one event may use at most; spent as matching goes on (rule 10)."""
+
+    out_of_time: Callable[[], bool] = lambda: False
+    rendered: int = EVENT_LIMIT  # bytes left
+    steps: int = 2_000_000  # evaluation steps of one expression
+    final: bool = False  # True in the worker: nobody is left to defer to, so the budget's end is an error
+
+    def spend(self, size: int) -> None:
+        """Take the bytes of one submission; raises Misconfigured when it or the event is over its limit."""
+        if size > SUBMISSION_LIMIT:
+            raise Misconfigured(
+                f"the rendered submission has {size} bytes, the limit is {SUBMISSION_LIMIT}: pass less of the payload"
+            )
+        if size > self.rendered:
+            raise Misconfigured(
+                f"the submissions of this event have over {EVENT_LIMIT} bytes together: pass less of the payload"
+            )
+        self.rendered -= size
+
+
+# Compiled once per text; errors are not kept, a repaired text is another key.
+_compiled = lru_cache(maxsize=4096)(expressions.compile)
+
+
+def compiled(source: str) -> Expression:
+    """The compiled expression, from the cache where it was seen before; raises ExpressionError."""
+    return _compiled(source)
+
+
+def match(event: Event, bindings: Iterable[Binding], budget: Budget | None = None) -> Matching:
+    """The verdict of each binding on the event, and the submissions of those that matched."""
+    budget = budget or Budget()
+    env = environment(event)
+    verdicts: list[Verdict] = []
+    submissions: list[Submission] = []
+    for binding in bindings:
+        if budget.out_of_time() or len(submissions) >= MATCH_LIMIT:
+            reason = reasons.BUDGET_EXHAUSTED if budget.final else reasons.DEFERRED
+            verdicts.append(_verdict(binding, ERROR if budget.final else DEFERRED, reason))
+            continue
+        verdict, submission = _ask(event, env, binding, budget)
+        verdicts.append(verdict)
+        if submission:
+            submissions.append(submission)
+    return Matching(tuple(verdicts), tuple(submissions))
+
+
+def _verdict(binding: Binding, outcome: str, reason: str, message: str = "", **more: Any) -> Verdict:
+    return Verdict(
+        binding.name, outcome, reason, message, binding_uid=binding.uid, content=binding.content, **more
+    )
+
+
+def _ask(
+    event: Event, env: Mapping[str, Any], binding: Binding, budget: Budget
+) -> tuple[Verdict, Submission | None]:
+    if binding.problem:
+        return _verdict(binding, ERROR, reasons.BINDING_MALFORMED, binding.problem), None
+    try:
+        if not compiled(binding.selector).evaluate_bool(env):
+            return _verdict(binding, NOT_MATCHED, reasons.SELECTOR_FALSE), None
+    except ExpressionError as error:
+        message = f"failed to evaluate workflow template expression: {error}"
+        return _verdict(binding, ERROR, reasons.SELECTOR_ERROR, message), None
+    if binding.submit is None:
+        return _verdict(binding, NOTHING, reasons.NOTHING_TO_SUBMIT), None
+    try:
+        submission = submission_for_match(event, env, binding, binding.submit)
+        budget.spend(rendered_size(submission))
+    except LynceusError as error:
+        return _verdict(binding, ERROR, reasons.RENDER_ERROR, error.message), None
+    verdict = _verdict(
+        binding, MATCHED, reasons.MATCHED, submission=submission.id, workflow=submission.workflow
+    )
+    return verdict, submission
+
+
+def rendered_size(submission: Submission) -> int:
+    """The bytes that the event's own content takes in the submission."""
+    texts = [value for _, value in submission.parameters]
+    texts += [*submission.labels.values(), *submission.annotations.values()]
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
+
+def submission_for_match(
+    event: Event, env: Mapping[str, Any], binding: Binding, submit: Submit
+) -> Submission:
+    """The submission that the binding makes of the event.
+
+    Raises Misconfigured with Argo's text for what the binding's author must mend.
+    Source: operation.go, populateWorkflowMetadata and parameters.
+    """
+    generate_name = f"{submit.template.name}-"
+    name = _text(submit.name, env, "name") if submit.name else ""
+    if submit.generate_name:
+        generate_name = _text(submit.generate_name, env, "generateName") or generate_name
+    labels = {key: _text(value, env, f'label "{key}"') for key, value in submit.labels.items()}
+    annotations = {key: _text(value, env, f'annotation "{key}"') for key, value in submit.annotations.items()}
+    identity = submission_id(event.id, binding.namespace, binding.name)
+    name = name or workflow_name(generate_name, identity)
+    if len(name) > 63 or not RFC1123_SUBDOMAIN.fullmatch(name):
+        raise Misconfigured(
+            f'workflow name "{name[:100]}" must be at most 63 characters, lower-case letters, digits, "-" or ".", '
+            f"and begin and end with a letter or digit (it has {len(name)})"
+        )
+    return Submission(
+        id=identity,
+        kind="event",
+        namespace=binding.namespace,
+        workflow=name,
+        cause=event.id,
+        source=binding.name,
+        source_uid=binding.uid,
+        account=event.account,
+        client=event.client,
+        template=submit.template,
+        parameters=tuple((parameter.name, _value(parameter, env)) for parameter in submit.parameters),
+        generate_name=generate_name,
+        labels=labels,
+        annotations=annotations,
+        received_at=event.received_at,
+        expires_at=event.received_at + binding.expire_after if binding.expire_after else None,
+        on_doubt=binding.on_doubt,
+    )
+
+
+def _text(source: str, env: Mapping[str, Any], what: str) -> str:
+    """The string that a metadata expression gives."""
+    try:
+        value = compiled(source).evaluate(env, functions="metadata")
+    except ExpressionError as error:
+        raise Misconfigured(f"failed to evaluate workflow {what} expression: {error}") from error
+    if not isinstance(value, str):
+        raise Misconfigured(
+            f"workflow {what} expression must evaluate to a string, not a {expressions.go_type(value)}"
+        )
+    return value
+
+
+def _value(parameter: Parameter, env: Mapping[str, Any]) -> str:
+    """The text of a parameter, in Argo's own encoding."""
+    name = parameter.name
+    if parameter.event is None:
+        raise Misconfigured(f'malformed workflow template parameter "{name}": valueFrom is nil')
+    try:
+        value = compiled(parameter.event).evaluate(env)
+    except ExpressionError as error:
+        text = (
+            f"failed to compile workflow template parameter {name} expression"
+            if error.kind == "compile"
+            else f'failed to evaluate workflow template parameter "{name}" expression'
+        )
+        raise Misconfigured(f"{text}: {error}") from error
+    try:
+        return expressions.parameter_text(value)
+    except ExpressionError as error:
+        raise Misconfigured(f'failed to convert result to JSON "{name}" expression: {error}') from error
+
+
+_HEADER_NAME = re.compile(r"""["'`](x-[a-z0-9_.-]{1,100})["'`]""")
+
+
+def headers_mentioned(bindings: Sequence[Binding]) -> frozenset[str]:
+    """The header names that the bindings' texts name literally: the ledger keeps these too (rule 18)."""
+    names: set[str] = set()
+    for binding in bindings:
+        texts = [binding.selector]
+        if binding.submit:
+            submit = binding.submit
+            texts += [
+                submit.name,
+                submit.generate_name,
+                *submit.labels.values(),
+                *submit.annotations.values(),
+            ]
+            texts += [parameter.event or "" for parameter in submit.parameters]
+        for text in texts:
+            names.update(_HEADER_NAME.findall(text))
+    return frozenset(names)
+
+
+def managed(raw: Mapping[str, Any], instance_id: str) -> bool:
+    """True when the object's instance id label is ours: equal, or absent where we have none."""
+    labels = (raw.get("metadata") or {}).get("labels") or {}
+    return bool(labels.get(INSTANCE_ID) == instance_id if instance_id else INSTANCE_ID not in labels)
+
+
+def instance_selector(instance_id: str) -> str:
+    """The label selector that lists what is ours (argo-workflows util/instanceid)."""
+    return f"{INSTANCE_ID}={instance_id}" if instance_id else f"!{INSTANCE_ID}"
+
+
+@dataclass(frozen=True)
+class BindingList:
+    """The bindings of one namespace at one moment."""
+
+    namespace: str
+    bindings: tuple[Binding, ...]
+    revision: int  # the list's resourceVersion
+    taken_at: datetime
+    from_snapshot: bool = False
+
+    @cached_property
+    def headers(self) -> frozenset[str]:
+        """The headers that these bindings mention."""
+        return headers_mentioned(self.bindings)

@@ -1,0 +1,146 @@
+"""Every reason we ever give, as one table: a short code, what it means, what to do.
+
+A code stands in verdicts, submissions, log lines and answers, and is the anchor of its paragraph in
+docs/why-did-it-not-run.md. Codes are never renamed; a new one is a new row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One row: when the code is given and the next step of whoever reads it."""
+
+    code: str
+    means: str
+    do: str = ""
+
+
+_ROWS: dict[str, Reason] = {}
+
+
+def _reason(code: str, means: str, do: str = "") -> str:
+    _ROWS[code] = Reason(code, means, do)
+    return code
+
+
+# What a binding said to an event.
+MATCHED = _reason("matched", "the selector is true and a Workflow follows")
+SELECTOR_FALSE = _reason(
+    "selector-false", "the selector is false for this event", "look at the comparison that decided"
+)
+SELECTOR_ERROR = _reason(
+    "selector-error",
+    "the selector does not compile or failed on this event",
+    "mend the selector, then replay the event",
+)
+RENDER_ERROR = _reason(
+    "render-error",
+    "a name, label, annotation or parameter could not be made from the event",
+    "mend the expression named in the message, then replay the event",
+)
+BINDING_MALFORMED = _reason(
+    "binding-malformed", "the object is no usable WorkflowEventBinding", "mend the field named in the message"
+)
+NOTHING_TO_SUBMIT = _reason(
+    "nothing-to-submit",
+    "the binding matched and has no spec.submit",
+    "add spec.submit if a Workflow was expected",
+)
+DEFERRED = _reason(
+    "deferred", "the time at the door ran out before this binding was asked; the worker asks it"
+)
+BUDGET_EXHAUSTED = _reason(
+    "budget-exhausted",
+    "even the worker's larger budget ran out before this binding",
+    "make selectors cheaper, or fewer bindings per namespace",
+)
+
+# What became of a submission.
+CREATED = _reason("created", "the Workflow was created")
+EXISTED = _reason("existed", "the Workflow was there already, made by an earlier attempt of ours")
+IN_DOUBT = _reason(
+    "in-doubt",
+    "an attempt ended without a word and its Workflow is not there; lynceus.dev/on-doubt says skip",
+    "look whether it ran, then replay",
+)
+NAME_TAKEN = _reason(
+    "name-taken",
+    "a Workflow of this name exists that this submission did not make",
+    "make metadata.name in the binding unique per event",
+)
+TEMPLATE_NOT_FOUND = _reason(
+    "template-not-found", "the WorkflowTemplate does not exist", "create the template, then replay"
+)
+TEMPLATE_NOT_MANAGED = _reason(
+    "template-not-managed",
+    "the template's instance id is not ours",
+    "label the template with this installation's instance id",
+)
+NOT_ALLOWED = _reason(
+    "not-allowed",
+    "the caller's own account may not do this in the cluster",
+    "grant the account get on the template and create on workflows",
+)
+ACCOUNT_GONE = _reason(
+    "account-gone",
+    "the ServiceAccount is gone, or is another one of the same name",
+    "recreate the account and send again",
+)
+CLIENT_REVOKED = _reason(
+    "client-revoked",
+    "the webhook client was removed after the event was accepted",
+    "add the client again and replay, if the event is wanted",
+)
+INVALID = _reason(
+    "invalid", "the API server refuses the Workflow as it is", "mend the template or the binding, then replay"
+)
+TOO_LARGE = _reason("too-large", "the Workflow is larger than the cluster keeps", "pass less of the payload")
+NAMESPACE_GONE = _reason("namespace-gone", "the namespace is gone or going", "recreate it and replay")
+EXPIRED = _reason("expired", "older than lynceus.dev/expire-after when its turn came")
+
+# Why a submission waits.
+CLUSTER_AWAY = _reason(
+    "cluster-away", "the cluster does not answer", "nothing: it is tried again until it does"
+)
+THROTTLED = _reason("throttled", "the cluster asked to slow down", "nothing: it is tried again")
+QUOTA = _reason("quota", "a quota of the namespace is used up", "raise the quota or wait; it is tried again")
+RIGHTS_MISSING = _reason(
+    "rights-missing",
+    "our own function may not do this in the cluster",
+    "apply infra/kubernetes/rbac.yaml; it is tried again",
+)
+WEBHOOK_FAILING = _reason(
+    "webhook-failing",
+    "an admission webhook of the cluster fails",
+    "repair the admission webhook; it is tried again",
+)
+CRD_MISSING = _reason(
+    "crd-missing", "the cluster does not know the kind", "install Argo's CRDs; it is tried again"
+)
+GRACE = _reason("grace", "refused, and tried twice more within a minute in case it was just being set up")
+BINDINGS_UNKNOWN = _reason(
+    "bindings-unknown",
+    "no list of bindings was ever read for the namespace; the event is kept until there is one",
+)
+
+# What became of a request.
+ACCEPTED = _reason("accepted", "the event is durable")
+DUPLICATE = _reason("duplicate", "the delivery was claimed before; the first event's id is answered")
+REPAIR = _reason(
+    "repair", "a redelivery of an event that came to nothing: asked again with the bindings of now"
+)
+BODY_DIFFERS = _reason("body-differs", "the delivery id was seen with another body, so this is a new event")
+HANDSHAKE = _reason("handshake", "a verified handshake; nothing is dispatched")
+
+
+def all_reasons() -> tuple[Reason, ...]:
+    """Every row, in the order of the table."""
+    return tuple(_ROWS.values())
+
+
+def reason(code: str) -> Reason:
+    """The row of the code; an unknown code gets a row that says so."""
+    return _ROWS.get(code) or Reason(code, "unknown reason: written by a newer version")
