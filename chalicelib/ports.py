@@ -50,8 +50,8 @@ class Ledger(Protocol):
     def keep(self, record: EventRecord, body: bytes, submissions: Sequence[Submission]) -> EventRecord | None:
         """Store body, head and submissions whole; or return the head that had the id before, storing nothing.
 
-        Body first, then one transaction of head and submissions, each with its outbox entry. Retries inside
-        with the same ids; raises Unavailable when it is not known to be stored.
+        Body first, then one transaction of head and submissions, each with its outbox entry. A head with the same
+        nonce is our own earlier try: None. Retries inside; raises Unavailable when it is not known to be stored.
         """
 
     def event(self, event_id: str) -> EventRecord | None:
@@ -148,8 +148,8 @@ class Cluster(Protocol):
     def raw_bindings(self, namespace: str) -> Snapshot:
         """The same as raw objects for the snapshot; complete or an error."""
 
-    def caller(self, token: str, namespace: str) -> Account:
-        """Who the bearer of the token is, once the cluster lets it list bindings in the namespace.
+    def caller(self, authorization: str, namespace: str) -> Account:
+        """Who the sender of the Authorization header is, once the cluster lets it list bindings in the namespace.
 
         Raises Unauthenticated, or Forbidden with the API server's text, as Argo would.
         """

@@ -1,7 +1,7 @@
 """WorkflowEventBindings, and what each of them says to an event.
 
-`match` asks every binding of a namespace and gives a verdict for each: matched, not matched, an error, or
-deferred because the time at the door ran out. A binding that fails stops nothing else. Everything that its
+`match` asks every binding of a namespace and gives a verdict for each: matched, not matched, or an error; where
+the time at the door runs out it says how far it came. A binding that fails stops nothing else. Everything that its
 author can get wrong happens here, at the door: selector, name, labels, annotations, parameters. What is
 left for the worker is the template and the cluster.
 
@@ -29,7 +29,7 @@ EXPIRE_AFTER = "lynceus.dev/expire-after"
 ON_DOUBT = "lynceus.dev/on-doubt"
 DEDUPE = "lynceus.dev/dedupe"
 
-MATCHED, NOT_MATCHED, ERROR, DEFERRED, NOTHING = "matched", "not-matched", "error", "deferred", "nothing"
+MATCHED, NOT_MATCHED, ERROR, NOTHING = "matched", "not-matched", "error", "nothing"
 
 SUBMISSION_LIMIT = 1024 * 1024  # bytes of rendered text in one submission (rule 10)
 EVENT_LIMIT = 8 * 1024 * 1024  # and in all submissions of one event
@@ -152,7 +152,7 @@ class Verdict:
     """What one binding said to one event."""
 
     binding: str
-    outcome: str  # matched, not-matched, error, deferred, nothing
+    outcome: str  # matched, not-matched, error, nothing
     reason: str = ""  # a code of `reasons`
     message: str = ""
     submission: str = ""  # the submission's id, where one follows
@@ -164,15 +164,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Matching:
-    """The verdicts of all bindings, in their order, and the submissions that follow."""
+    """The verdicts of the bindings asked, in their order, and the submissions that follow."""
 
     verdicts: tuple[Verdict, ...]
     submissions: tuple[Submission, ...]
-
-    @property
-    def deferred(self) -> bool:
-        """True when the worker must ask the bindings that were not asked here."""
-        return any(verdict.outcome == DEFERRED for verdict in self.verdicts)
+    deferred_after: str | None = None  # the last binding asked, where the budget ended; None: all were asked
 
 
 @dataclass
@@ -181,8 +177,6 @@ class Budget:
 
     out_of_time: Callable[[], bool] = lambda: False
     rendered: int = EVENT_LIMIT  # bytes left
-    steps: int = 2_000_000  # evaluation steps of one expression
-    final: bool = False  # True in the worker: nobody is left to defer to, so the budget's end is an error
 
     def spend(self, size: int) -> None:
         """Take the bytes of one submission; raises Misconfigured when it or the event is over its limit."""
@@ -206,22 +200,39 @@ def compiled(source: str) -> Expression:
     return _compiled(source)
 
 
-def match(event: Event, bindings: Iterable[Binding], budget: Budget | None = None) -> Matching:
-    """The verdict of each binding on the event, and the submissions of those that matched."""
+def match(
+    event: Event, bindings: Iterable[Binding], budget: Budget | None = None, *, after: str = ""
+) -> Matching:
+    """The verdict of each binding on the event, and the submissions of those that matched.
+
+    Bindings are asked in the order of their names, beginning behind `after`. Where the budget ends, or a
+    transaction is full, `deferred_after` says how far it came: ask again from there.
+    """
     budget = budget or Budget()
     env = environment(event)
     verdicts: list[Verdict] = []
     submissions: list[Submission] = []
-    for binding in bindings:
-        if budget.out_of_time() or len(submissions) >= MATCH_LIMIT:
-            reason = reasons.BUDGET_EXHAUSTED if budget.final else reasons.DEFERRED
-            verdicts.append(_verdict(binding, ERROR if budget.final else DEFERRED, reason))
+    last = after
+    for binding in sorted(bindings, key=lambda binding: binding.name):
+        if binding.name <= after:
             continue
+        if budget.out_of_time() or len(submissions) >= MATCH_LIMIT:
+            return Matching(tuple(verdicts), tuple(submissions), deferred_after=last)
         verdict, submission = _ask(event, env, binding, budget)
         verdicts.append(verdict)
         if submission:
             submissions.append(submission)
+        last = binding.name
     return Matching(tuple(verdicts), tuple(submissions))
+
+
+def exhausted(bindings: Iterable[Binding], after: str) -> tuple[Verdict, ...]:
+    """Error verdicts for the bindings behind `after`, when even the worker's budget has ended."""
+    return tuple(
+        _verdict(binding, ERROR, reasons.BUDGET_EXHAUSTED, "the budget of this event ended before this binding")
+        for binding in sorted(bindings, key=lambda binding: binding.name)
+        if binding.name > after
+    )
 
 
 def _verdict(binding: Binding, outcome: str, reason: str, message: str = "", **more: Any) -> Verdict:

@@ -77,13 +77,13 @@ class Forbidden(LynceusError):
     """Known, and not allowed."""
 
     http_status = 403
-    code = 7
+    code: ClassVar[int | None] = 7
 
 
 class WebhookRefused(Forbidden):
     """The namespace takes no webhooks, or its webhook clients cannot be used."""
 
-    code = None
+    code: ClassVar[int | None] = None
 
     def __init__(self, detail: str = "") -> None:
         super().__init__("failed to process webhook request")

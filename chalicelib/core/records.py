@@ -40,20 +40,22 @@ class EventRecord:
     namespace: str
     discriminator: str
     account: Account
-    client: str
-    provider: str
-    event_type: str
-    action: str
-    delivery_id: str
     received_at: datetime
     size: int  # bytes of the body
     digest: str  # of the body: the same claim with another digest is another event
+    nonce: str = ""  # of the request: tells our own write, retried, from somebody else's
+    client: str = ""
+    provider: str = ""
+    event_type: str = ""
+    action: str = ""
+    delivery_id: str = ""
     headers: Mapping[str, list[str]] = field(default_factory=dict)
     content_type: str = ""
     verdicts: tuple[Verdict, ...] = ()  # folded: see `fold`
     counts: Mapping[str, int] = field(default_factory=dict)  # reason → how many bindings said so
     submissions: tuple[Pointer, ...] = ()
-    unmatched: bool = False  # True while bindings are still to be asked by the worker
+    # While bindings are still to be asked by the worker: the last one asked ("": none yet). None: all were.
+    deferred_after: str | None = None
     repairs: int = 0
     version: int = 0
     note: str = ""  # a reason code: body-differs
@@ -83,15 +85,12 @@ def fold(verdicts: Sequence[Verdict]) -> tuple[tuple[Verdict, ...], dict[str, in
     return tuple(kept), dict(counts)
 
 
-def kept_headers(
-    headers: Sequence[tuple[str, str]], mentioned: frozenset[str], credentials: frozenset[str]
-) -> dict[str, list[str]]:
-    """The headers to keep, lower case: the fixed list and those mentioned, never a credential."""
-    wanted = (KEPT_HEADERS | mentioned) - credentials
+def kept_headers(headers: Sequence[tuple[str, str]], mentioned: frozenset[str]) -> dict[str, list[str]]:
+    """The headers to keep, lower case: the fixed list and those mentioned. Credentials are gone by now."""
     kept: dict[str, list[str]] = {}
     for name, value in headers:
         lower = name.lower()
-        if lower in wanted:
+        if lower in KEPT_HEADERS or lower in mentioned:
             kept.setdefault(lower, []).append(value[:1024])
     return kept
 

@@ -92,7 +92,8 @@ class Progress:
     version: int = 0  # raised by every write: the compare-and-set
     attempts: int = 0
     attempt_started_at: datetime | None = None  # set while an attempt is open
-    first_failed_at: datetime | None = None  # start of the present row of failures
+    failures: int = 0
+    first_failed_at: datetime | None = None
     due: datetime | None = None  # when the sweep rings for it; None once terminal
     reason: str = ""  # a code of `reasons`
     message: str = ""
@@ -199,16 +200,24 @@ def end(submission: Submission, state: str, reason: str, message: str, now: date
                  due=None, finished_at=now)  # fmt: skip
 
 
-def wait(submission: Submission, until: datetime, reason: str, message: str, now: datetime) -> Submission:
-    """The submission waiting for its next attempt; the last one is known to have made nothing."""
-    return _step(submission, state="waiting", reason=reason, message=message[:2000], attempt_started_at=None,
-                 due=until, first_failed_at=submission.progress.first_failed_at or now)  # fmt: skip
+def wait(
+    submission: Submission, until: datetime, reason: str, message: str, now: datetime, *, doubt: bool = False
+) -> Submission:
+    """The submission waiting for its next attempt at about `until`.
 
-
-def doubt(submission: Submission, until: datetime, reason: str, message: str, now: datetime) -> Submission:
-    """The submission waiting with its attempt still open: a timeout says nothing about the effect."""
-    return _step(submission, state="waiting", reason=reason, message=message[:2000],
-                 due=until, first_failed_at=submission.progress.first_failed_at or now)  # fmt: skip
+    With `doubt` its attempt stays open, since nobody knows whether it had an effect: a timeout says nothing.
+    """
+    progress = submission.progress
+    return _step(
+        submission,
+        state="waiting",
+        reason=reason,
+        message=message[:2000],
+        attempt_started_at=progress.attempt_started_at if doubt else None,
+        due=until,
+        failures=progress.failures + 1,
+        first_failed_at=progress.first_failed_at or now,
+    )
 
 
 def reopen(submission: Submission, fresh: Submission, due: datetime) -> Submission:

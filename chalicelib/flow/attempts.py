@@ -1,0 +1,124 @@
+"""The attempt: opened in the ledger, tried in the cluster, closed in the ledger (rules 21, 22).
+
+An attempt whose outcome was never written is the only state in which nobody knows what happened. Its
+Workflow's name was decided by its cause, so `settle` looks: an object that is ours closes the attempt. An
+absent one may mean that the create never arrived, or that it did and somebody deleted the object since;
+`lynceus.dev/on-doubt` chooses what then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib.core import reasons
+from chalicelib.core.errors import ClusterError, LynceusError, Unavailable
+from chalicelib.core.failures import Failure, failure_of
+from chalicelib.core.submissions import Submission, end, start, succeed
+from chalicelib.core.workflows import made_by
+from chalicelib.ports import Ports
+
+BINDING_ERROR = "WorkflowEventBindingError"
+
+
+class Postponed(Exception):  # not an error: the submission's turn is over for now
+    """A step failed; `failure` says what follows, `doubt` whether it may have had an effect all the same."""
+
+    def __init__(self, submission: Submission, error: LynceusError, *, doubt: bool = False) -> None:
+        super().__init__(error.message)
+        self.submission = submission
+        self.error = error
+        self.failure: Failure = failure_of(error)
+        self.doubt = doubt
+
+
+def settle(submission: Submission, ports: Ports) -> bool:
+    """True when the open attempt of before is settled and nothing is left to do (rule 21)."""
+    try:
+        existing = ports.cluster.workflow(submission.namespace, submission.workflow)
+    except LynceusError as error:
+        raise Postponed(submission, error, doubt=True) from error
+    if existing is not None and made_by(existing, submission):
+        _succeed(submission, "existed", existing, ports)
+        return True
+    if existing is None and submission.on_doubt == "skip":
+        conclude(
+            submission,
+            "failed",
+            reasons.IN_DOUBT,
+            "an attempt ended without a word and left no Workflow",
+            ports,
+        )
+        return True
+    return False
+
+
+def create(submission: Submission, manifest: Mapping[str, Any], ports: Ports) -> bool:
+    """Open an attempt, create the Workflow, record the outcome; True when the Workflow is there.
+
+    Raises Conflict when another worker opened an attempt first, Postponed when this one came to nothing yet.
+    """
+    attempt = start(submission, ports.clock.now())
+    ports.ledger.advance(submission, attempt)
+    try:
+        created = ports.cluster.create(submission.account, manifest)
+    except ClusterError as error:
+        if error.reason == "AlreadyExists" and "being deleted" not in error.message:
+            return _exists(attempt, error, ports)
+        error.message = f"failed to create workflow: {error.message}"
+        # A server that failed in the middle may have stored the object before it did.
+        raise Postponed(attempt, error, doubt=error.status >= 500) from error
+    except LynceusError as error:
+        raise Postponed(attempt, error, doubt=True) from error
+    _succeed(attempt, "created", created, ports)
+    return True
+
+
+def _exists(submission: Submission, error: ClusterError, ports: Ports) -> bool:
+    """409: ours from an attempt before, or somebody else's (rule 22)."""
+    try:
+        existing = ports.cluster.workflow(submission.namespace, submission.workflow)
+    except LynceusError as failed:
+        raise Postponed(submission, failed, doubt=True) from failed
+    if existing is None:
+        raise Postponed(
+            submission, Unavailable("the Workflow existed and was deleted in this moment")
+        ) from error
+    if made_by(existing, submission):
+        _succeed(submission, "existed", existing, ports)
+        return True
+    conclude(submission, "failed", reasons.NAME_TAKEN, f"failed to create workflow: {error.message}", ports)
+    return False
+
+
+def _succeed(submission: Submission, state: str, workflow: Mapping[str, Any], ports: Ports) -> None:
+    now = ports.clock.now()
+    uid = str((workflow.get("metadata") or {}).get("uid", ""))
+    reason = reasons.CREATED if state == "created" else reasons.EXISTED
+    ports.ledger.advance(submission, succeed(submission, state, uid, now, reason))
+    latency = (now - submission.received_at).total_seconds() if submission.received_at else 0.0
+    ports.journal.log(
+        f"workflow.{state}", namespace=submission.namespace, workflow=submission.workflow, uid=uid,
+        event_id=submission.cause, submission=submission.id, binding=submission.source,
+        attempts=submission.progress.attempts, seconds=round(latency, 3),
+    )  # fmt: skip
+    ports.journal.count("workflows")
+    ports.journal.count("end_to_end_seconds", latency, "Seconds")
+
+
+def conclude(submission: Submission, state: str, reason: str, message: str, ports: Ports) -> None:
+    """Record the end, then make it visible on the binding."""
+    now = ports.clock.now()
+    ports.ledger.advance(submission, end(submission, state, reason, message, now))
+    ports.journal.error(
+        f"submission.{state}", namespace=submission.namespace, event_id=submission.cause,
+        submission=submission.id, binding=submission.source, reason=reason, message=message[:300],
+    )  # fmt: skip
+    ports.journal.count("failures")
+    report(submission.namespace, submission.source, submission.source_uid, message, now, ports)
+
+
+def report(namespace: str, name: str, uid: str, message: str, now: datetime, ports: Ports) -> None:
+    binding = {"apiVersion": "argoproj.io/v1alpha1", "kind": "WorkflowEventBinding", "name": name, "uid": uid}
+    ports.cluster.report(namespace, binding, BINDING_ERROR, f"failed to dispatch event: {message}", now)

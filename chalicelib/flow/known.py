@@ -1,0 +1,76 @@
+"""The bindings as last known: from memory for seconds, from the cluster, or from the ledger's snapshot.
+
+The order follows the state of the cluster (rule 11). While it answers, a list of a few seconds ago will do
+and a new one is read when it is older, so that `kubectl apply` is seen at once. When a read fails, or the
+tick has said that the cluster is away, the snapshot answers without waiting, and one read each half minute
+tries whether the cluster is back.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from chalicelib.core.bindings import BindingList, binding_from_object
+from chalicelib.core.errors import LynceusError
+from chalicelib.ports import Ports
+from chalicelib.settings import Settings
+
+PROBE_SECONDS = 30.0
+HEALTH_SECONDS = 15.0  # how long the tick's word on the cluster's health is taken from memory
+HEALTH_STALE = timedelta(minutes=5)  # older words of the tick prove nothing
+
+
+class KnownBindings:
+    """The bindings of each namespace, for one container."""
+
+    def __init__(self, ports: Ports, settings: Settings) -> None:
+        self._ports = ports
+        self._settings = settings
+        self._lists: dict[str, tuple[float, BindingList]] = {}
+        self._closed_until = 0.0  # monotonic: no read of the cluster before
+        self._health_read = float("-inf")
+
+    def of(self, namespace: str) -> BindingList | None:
+        """The namespace's bindings, None where nobody ever saw them and the cluster is away."""
+        now = self._ports.clock.monotonic()
+        kept = self._lists.get(namespace)
+        if kept and now - kept[0] < self._settings.bindings_ttl:
+            return kept[1]
+        if now >= self._closed_until and self._believed_up(now):
+            try:
+                listed = self._ports.cluster.bindings(namespace)
+            except LynceusError as error:
+                self._closed_until = now + PROBE_SECONDS
+                self._ports.journal.error("cluster.away", namespace=namespace, error=error.message)
+            else:
+                self._lists[namespace] = (now, listed)
+                return listed
+        return self._from_snapshot(namespace, now) or (kept[1] if kept else None)
+
+    def _believed_up(self, now: float) -> bool:
+        """False while the tick says that the cluster is away; then only a probe may ask it."""
+        if now - self._health_read < HEALTH_SECONDS:
+            return True
+        self._health_read = now
+        try:
+            health = self._ports.ledger.health()
+        except LynceusError:
+            return True
+        if health is None or health.cluster_up:
+            return True
+        if self._ports.clock.now() - health.checked_at > HEALTH_STALE:
+            return True
+        self._closed_until = now + PROBE_SECONDS
+        return False
+
+    def _from_snapshot(self, namespace: str, now: float) -> BindingList | None:
+        try:
+            snapshot = self._ports.ledger.snapshot(namespace)
+        except LynceusError:
+            return None
+        if snapshot is None:
+            return None
+        bindings = tuple(binding_from_object(raw) for raw in snapshot.objects)
+        listed = BindingList(namespace, bindings, snapshot.revision, snapshot.taken_at, from_snapshot=True)
+        self._lists[namespace] = (now, listed)
+        return listed

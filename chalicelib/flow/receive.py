@@ -1,0 +1,468 @@
+"""A request becomes an event, verdicts and submissions, all in the ledger before anyone is told.
+
+    identify → Arrival → match → keep → ring → answer
+
+The answer is a promise: 2xx is sent only once the event is in the ledger or, while the ledger is away, whole in
+one envelope on the queue (rules 7, 8). What comes after the answer can always be done again. An envelope is
+opened by the worker, which then walks the same line from the Arrival on.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.core import reasons, webhooks
+from chalicelib.core.bindings import ERROR, Budget, Matching, match
+from chalicelib.core.errors import (
+    BodyTooLarge,
+    ClientError,
+    Conflict,
+    Forbidden,
+    LynceusError,
+    Unauthenticated,
+    Unavailable,
+    WebhookRefused,
+)
+from chalicelib.core.events import RFC1123_LABEL, Account, Delivery, Event, metadata_of
+from chalicelib.core.payloads import decode
+from chalicelib.core.records import EventRecord, body_digest, fold, kept_headers
+from chalicelib.core.submissions import SUCCEEDED, Submission, claim_key, digest_of, event_id, reopen
+from chalicelib.flow.known import KnownBindings
+from chalicelib.ports import Ports
+from chalicelib.settings import Settings
+
+EVENT_ID = "Lynceus-Event-Id"
+DUPLICATE = "Lynceus-Duplicate"
+
+# The sweep rings for a submission this long after the door did, unless it is done by then.
+FIRST_SWEEP = timedelta(seconds=60)
+
+# A redelivery within this span is a retry where nothing better is known of the sender (rule 9).
+CALLERS_WINDOW = timedelta(days=1)
+
+ENVELOPE_LIMIT = 1024 * 1024  # bytes: what SQS takes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the sender is told."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A delivery whose sender is known: all that keeping it needs, now or later out of an envelope."""
+
+    record: EventRecord  # epoch 0, no verdicts yet
+    body: bytes  # as it is stored
+    payload: Any
+    headers: tuple[tuple[str, str], ...]  # without the credentials
+    window: timedelta  # how long a redelivery counts as a retry
+
+    def event(self, identity: str) -> Event:
+        """The event under an id; the metadata are the x- headers."""
+        record = self.record
+        return Event(
+            id=identity,
+            namespace=record.namespace,
+            discriminator=record.discriminator,
+            metadata=metadata_of(self.headers),
+            payload=self.payload,
+            received_at=record.received_at,
+            account=record.account,
+            client=record.client,
+            provider=record.provider,
+            event_type=record.event_type,
+            action=record.action,
+            delivery_id=record.delivery_id,
+        )
+
+
+def receive(
+    delivery: Delivery, request_id: str, ports: Ports, settings: Settings, known: KnownBindings
+) -> Answer:
+    """The answer to one request of the events API, after its event is durable.
+
+    `request_id` is unique to the request; it names events that carry no delivery id.
+    """
+    if len(delivery.body) > settings.body_limit:
+        raise BodyTooLarge(
+            f"the body has {len(delivery.body)} bytes, the limit is {settings.body_limit}: send less, or a link to it"
+        )
+    arrival = identify(delivery, request_id, ports, settings)
+    if isinstance(arrival, Answer):
+        return arrival
+    try:
+        return arrive(arrival, door_budget(ports, settings.door_seconds), ports, known)
+    except Unavailable as error:
+        ports.journal.error("ledger.away", namespace=delivery.namespace, error=error.message)
+        return _envelope(arrival, ports)
+
+
+def door_budget(ports: Ports, seconds: float) -> Budget:
+    """A budget that ends so many seconds from now."""
+    started = ports.clock.monotonic()
+    return Budget(lambda: ports.clock.monotonic() - started > seconds)
+
+
+# Who sent it
+
+
+def identify(delivery: Delivery, request_id: str, ports: Ports, settings: Settings) -> Arrival | Answer:
+    """The arrival once its sender is proved, or the answer to a handshake, which dispatches nothing.
+
+    Raises Unauthenticated, Forbidden, WebhookRefused, BadRequest or Unavailable.
+    """
+    # Checked before it becomes part of a secret's name (rule 13); a stranger learns nothing from it.
+    if not RFC1123_LABEL.fullmatch(delivery.namespace) or not settings.serves(delivery.namespace):
+        raise WebhookRefused("namespace-not-served")
+    authorization = delivery.header_values("authorization")
+    if authorization and not _for_a_client(delivery, ports):
+        return _from_caller(delivery, authorization[0], request_id, ports)
+    clients = _clients(delivery.namespace, ports)
+    try:
+        found = webhooks.authenticate(delivery, clients)
+    except Unauthenticated:
+        # A secret that was just rotated works at once.
+        renewed = _clients(delivery.namespace, ports, fresh=True)
+        if renewed == clients:
+            raise
+        found = webhooks.authenticate(delivery, renewed)
+    if not found.dispatch:
+        ports.journal.log("event.handshake", namespace=delivery.namespace, client=found.client.name)
+        response = found.response
+        return Answer(response.status, response.body, response.headers) if response else Answer(200, {})
+    return _from_client(delivery, found, request_id, ports)
+
+
+def _clients(namespace: str, ports: Ports, *, fresh: bool = False) -> tuple[webhooks.WebhookClient, ...]:
+    try:
+        clients = ports.secrets.webhook_clients(namespace, fresh=fresh)
+    except ClientError as error:
+        ports.journal.error("clients.malformed", namespace=namespace, error=error.message)
+        raise WebhookRefused("clients-malformed") from error
+    if clients is None:
+        raise WebhookRefused("no-clients")
+    return clients
+
+
+def _for_a_client(delivery: Delivery, ports: Ports) -> bool:
+    """True when a webhook client of the namespace proves itself by the Authorization header."""
+    try:
+        clients = ports.secrets.webhook_clients(delivery.namespace)
+    except LynceusError:
+        return False
+    return webhooks.reads_authorization(delivery, clients or ())
+
+
+def _from_client(delivery: Delivery, found: webhooks.Authenticated, request_id: str, ports: Ports) -> Arrival:
+    try:
+        uid = ports.cluster.account_uid(delivery.namespace, found.client.name)
+    except LynceusError:
+        uid = ""  # the worker looks again
+    account = Account(delivery.namespace, found.client.name, uid)
+    body = found.stored_body
+    key = ""
+    if found.delivery_id:
+        key = claim_key(
+            delivery.namespace, delivery.discriminator, found.client.name, found.hook_id, found.delivery_id
+        )
+    record = _record(delivery, account, key, request_id, body)
+    record = replace(
+        record,
+        client=found.client.name,
+        provider=found.client.type,
+        event_type=found.event_type,
+        action=found.action,
+        delivery_id=found.delivery_id,
+    )
+    return Arrival(record, body, found.payload, _visible(delivery, found.credentials), found.window)
+
+
+def _from_caller(delivery: Delivery, authorization: str, request_id: str, ports: Ports) -> Arrival:
+    """A caller with a token; the body is read before the token is judged, as Argo does."""
+    payload = decode(delivery.body)
+    account = ports.cluster.caller(authorization, delivery.namespace)
+    if account.namespace != delivery.namespace:
+        raise Forbidden(
+            f'"{account.username}" is no service account of namespace "{delivery.namespace}": '
+            "events are accepted from accounts of the namespace they are sent to"
+        )
+    wish = delivery.header("idempotency-key") or ""
+    key = claim_key(delivery.namespace, delivery.discriminator, account.username, "", wish) if wish else ""
+    record = replace(_record(delivery, account, key, request_id, delivery.body), delivery_id=wish)
+    return Arrival(
+        record, delivery.body, payload, _visible(delivery, webhooks.CREDENTIAL_HEADERS), CALLERS_WINDOW
+    )
+
+
+def _visible(delivery: Delivery, credentials: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in delivery.headers if name.lower() not in credentials)
+
+
+def _record(delivery: Delivery, account: Account, key: str, request_id: str, body: bytes) -> EventRecord:
+    nonce = digest_of("request", request_id)
+    return EventRecord(
+        id=event_id(key or nonce),
+        claim=key,
+        epoch=0,
+        nonce=nonce[:16],
+        namespace=delivery.namespace,
+        discriminator=delivery.discriminator,
+        account=account,
+        received_at=delivery.received_at,
+        size=len(body),
+        digest=body_digest(body),
+        content_type=(delivery.header("content-type") or "")[:200],
+        trace=(delivery.header("x-amzn-trace-id") or "")[:200],
+    )
+
+
+# What becomes of it
+
+
+def arrive(arrival: Arrival, budget: Budget, ports: Ports, known: KnownBindings) -> Answer:
+    """The answer to an arrival, after its event is in the ledger; raises Unavailable where it may not be."""
+    record, matching = _matched(arrival, arrival.record, budget, known)
+    first = _keep(arrival, record, matching, ports)
+    if first is None:
+        return _accepted(record, matching, ports)
+    if first.digest != record.digest:
+        # The id was seen with another body: that is a new event, and it is flagged (rule 1).
+        key = digest_of("body", record.claim, record.digest)
+        flagged = replace(arrival.record, id=event_id(key), claim=key, note=reasons.BODY_DIFFERS)
+        record, matching = _matched(arrival, flagged, budget, known)
+        first = _keep(arrival, record, matching, ports)
+        if first is None:
+            return _accepted(record, matching, ports)
+    return _again(arrival, first, budget, ports, known)
+
+
+def _matched(
+    arrival: Arrival, record: EventRecord, budget: Budget, known: KnownBindings
+) -> tuple[EventRecord, Matching]:
+    bindings = known.of(record.namespace)
+    if bindings is None:
+        matching = Matching((), (), deferred_after="")
+    else:
+        matching = match(arrival.event(record.id), bindings.bindings, budget)
+    # While bindings are still to be asked nobody knows which headers they mention: keep what they may see.
+    mentioned = (
+        bindings.headers
+        if bindings and matching.deferred_after is None
+        else frozenset(metadata_of(arrival.headers))
+    )
+    verdicts, counts = fold(matching.verdicts)
+    record = replace(
+        record,
+        headers=kept_headers(arrival.headers, mentioned),
+        verdicts=verdicts,
+        counts=counts,
+        submissions=tuple(submission.pointer for submission in matching.submissions),
+        deferred_after=matching.deferred_after,
+    )
+    return record, matching
+
+
+def _keep(arrival: Arrival, record: EventRecord, matching: Matching, ports: Ports) -> EventRecord | None:
+    return ports.ledger.keep(record, arrival.body, with_due(matching.submissions, ports.clock.now()))
+
+
+def with_due(submissions: Sequence[Submission], now: datetime) -> list[Submission]:
+    """The submissions with the time at which the sweep rings for them if nobody else did."""
+    return [replace(s, progress=replace(s.progress, due=now + FIRST_SWEEP)) for s in submissions]
+
+
+def _again(
+    arrival: Arrival, first: EventRecord, budget: Budget, ports: Ports, known: KnownBindings
+) -> Answer:
+    """What a delivery that was seen before comes to: a duplicate, a repair, or a new epoch (rules 2, 9)."""
+    latest = first
+    try:
+        while latest.claim and (following := ports.ledger.event(event_id(latest.claim, latest.epoch + 1))):
+            latest = following
+        submissions = ports.ledger.submissions(latest)
+    except Unavailable:
+        return _duplicate(latest, ports)  # the event is durable; more cannot be said now
+    at_work = latest.deferred_after is not None or any(not submission.terminal for submission in submissions)
+    if at_work or not latest.claim:
+        return _duplicate(latest, ports)
+    errors = any(verdict.outcome == ERROR for verdict in latest.verdicts)
+    if not submissions or errors or any(s.progress.state not in SUCCEEDED for s in submissions):
+        return _repair(arrival, latest, submissions, ports, known)
+    if arrival.record.received_at - latest.received_at <= arrival.window:
+        return _duplicate(latest, ports)
+    epoch = latest.epoch + 1
+    wished = replace(
+        arrival.record, id=event_id(latest.claim, epoch), claim=latest.claim, epoch=epoch, note=latest.note
+    )
+    record, matching = _matched(arrival, wished, budget, known)
+    other = _keep(arrival, record, matching, ports)
+    return _accepted(record, matching, ports) if other is None else _duplicate(other, ports)
+
+
+def _repair(
+    arrival: Arrival,
+    record: EventRecord,
+    submissions: Sequence[Submission],
+    ports: Ports,
+    known: KnownBindings,
+) -> Answer:
+    """Ask the bindings of now, and run what has no Workflow yet (rule 9)."""
+    bindings = known.of(record.namespace)
+    if bindings is None:
+        return _duplicate(record, ports)
+    matching = match(arrival.event(record.id), bindings.bindings)
+    before = {submission.id: submission for submission in submissions}
+    now = ports.clock.now()
+    fresh: list[Submission] = []
+    reopened: list[tuple[Submission, Submission]] = []
+    for submission in with_due(matching.submissions, now):
+        old = before.get(submission.id)
+        if old is None:
+            fresh.append(submission)
+        elif old.progress.state not in SUCCEEDED:
+            reopened.append((old, reopen(old, submission, now + FIRST_SWEEP)))
+    to_run = [*fresh, *(after for _, after in reopened)]
+    repaired = extended(record, matching, to_run)
+    repaired = replace(repaired, repairs=record.repairs + 1)
+    if not to_run and repaired.counts == record.counts:
+        return _duplicate(record, ports)
+    try:
+        ports.ledger.extend(repaired, fresh, reopened)
+    except Conflict:
+        return _duplicate(record, ports)  # somebody else repairs it
+    except Unavailable:
+        ports.journal.error("event.repair_failed", namespace=record.namespace, event_id=record.id)
+        return _duplicate(record, ports)
+    ring(repaired, to_run, ports)
+    ports.journal.log(
+        "event.repaired", namespace=record.namespace, event_id=record.id, submissions=len(to_run)
+    )
+    ports.journal.count("repairs")
+    return Answer(200, {}, {EVENT_ID: record.id})
+
+
+def extended(record: EventRecord, matching: Matching, to_run: Sequence[Submission]) -> EventRecord:
+    """The record after bindings were asked again: verdicts of now, every submission it ever had."""
+    verdicts, counts = fold(matching.verdicts)
+    pointers = dict.fromkeys([*record.submissions, *(submission.pointer for submission in to_run)])
+    return replace(
+        record,
+        verdicts=verdicts,
+        counts=counts,
+        submissions=tuple(pointers),
+        deferred_after=matching.deferred_after,
+        version=record.version + 1,
+    )
+
+
+def _duplicate(record: EventRecord, ports: Ports) -> Answer:
+    ports.journal.log(
+        "event.duplicate", namespace=record.namespace, event_id=record.id, delivery_id=record.delivery_id
+    )
+    ports.journal.count("duplicates")
+    return Answer(200, {}, {EVENT_ID: record.id, DUPLICATE: "true"})
+
+
+def _accepted(record: EventRecord, matching: Matching, ports: Ports) -> Answer:
+    ring(record, matching.submissions, ports)
+    ports.journal.log(
+        "event.accepted",
+        namespace=record.namespace,
+        event_id=record.id,
+        client=record.client,
+        provider=record.provider,
+        event_type=record.event_type,
+        delivery_id=record.delivery_id,
+        size=record.size,
+        bindings=len(matching.verdicts),
+        submissions=len(matching.submissions),
+        trace=record.trace,
+    )
+    ports.journal.count("events")
+    ports.journal.count("verdicts", len(matching.verdicts))
+    return Answer(200, {}, {EVENT_ID: record.id})
+
+
+def ring(record: EventRecord, submissions: Sequence[Submission], ports: Ports) -> None:
+    """Ring for what is to be done about the event. The sweep does it again, so a failure costs a minute."""
+    messages = [submission.pointer.to_message() for submission in submissions]
+    if record.deferred_after is not None:
+        messages.append({"v": 1, "kind": "match", "event": record.id})
+    if any(verdict.outcome == ERROR for verdict in record.verdicts):
+        messages.append({"v": 1, "kind": "report", "event": record.id})
+    if not messages:
+        return
+    try:
+        ports.queue.send(messages)
+        ports.journal.count("submissions", len(submissions))
+    except LynceusError as error:
+        ports.journal.error("queue.away", namespace=record.namespace, event_id=record.id, error=error.message)
+
+
+# While the ledger is away
+
+_ENVELOPED = (
+    "id", "claim", "epoch", "nonce", "namespace", "discriminator", "client", "provider", "event_type", "action",
+    "delivery_id", "size", "digest", "content_type", "trace",
+)  # fmt: skip
+
+
+def _envelope(arrival: Arrival, ports: Ports) -> Answer:
+    """The event goes whole onto the queue, or the sender hears 503 (rule 8)."""
+    away = Unavailable(
+        "the event may not have been kept: send it again with the same delivery id", retry_after=30
+    )
+    message = envelope_of(arrival)
+    if len(json.dumps(message)) > ENVELOPE_LIMIT:
+        raise away
+    try:
+        ports.queue.send([message])
+    except LynceusError as error:
+        raise away from error
+    record = arrival.record
+    ports.journal.log("event.enveloped", namespace=record.namespace, event_id=record.id)
+    ports.journal.count("envelopes")
+    return Answer(200, {}, {EVENT_ID: record.id})
+
+
+def envelope_of(arrival: Arrival) -> dict[str, Any]:
+    """The arrival in message form; the worker asks the bindings itself."""
+    record = arrival.record
+    return {
+        "v": 1,
+        "kind": "envelope",
+        "record": {name: getattr(record, name) for name in _ENVELOPED},
+        "account": [record.account.namespace, record.account.name, record.account.uid],
+        "received_at": record.received_at.isoformat(),
+        "headers": [list(pair) for pair in arrival.headers],
+        "window": arrival.window.total_seconds(),
+        "body": base64.b64encode(zlib.compress(arrival.body, 6)).decode("ascii"),
+    }
+
+
+def arrival_of(message: Mapping[str, Any]) -> Arrival:
+    """The arrival in an envelope; raises KeyError, TypeError, ValueError or zlib.error for what is none."""
+    record = EventRecord(
+        **{name: message["record"][name] for name in _ENVELOPED},
+        account=Account(*message["account"]),
+        received_at=datetime.fromisoformat(message["received_at"]),
+    )
+    body = zlib.decompress(base64.b64decode(message["body"], validate=True))
+    return Arrival(
+        record,
+        body,
+        webhooks.payload_of(record.provider, record.content_type, body),
+        tuple((str(name), str(value)) for name, value in message["headers"]),
+        timedelta(seconds=float(message["window"])),
+    )

@@ -1,0 +1,142 @@
+"""AWS shapes in and out, errors to statuses; decides nothing.
+
+A request of API Gateway becomes a Delivery, an Answer or an error becomes a response in Argo's form. Queue
+and schedule events are handed on as they are: what they raise is what AWS shall see.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+from chalice import Chalice, Response
+from chalice.app import CloudWatchEvent, Request, SQSEvent
+
+from chalicelib import wiring
+from chalicelib.core.errors import LynceusError, NotImplementedHere, WebhookRefused
+from chalicelib.core.events import Delivery
+from chalicelib.flow.receive import Answer, receive
+from chalicelib.flow.submit import work as work_message
+from chalicelib.flow.tick import tick as tick_once
+
+
+class RawBodyChalice(Chalice):  # type: ignore[misc]  # chalice has no types
+    """Chalice that hands over the exact bytes of a body.
+
+    With every type binary, Chalice refuses requests without an Accept header after the view has run, and webhook
+    senders often send none; so one is filled in. https://github.com/aws/chalice/issues/1095
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.api.binary_types = ["*/*"]
+
+    def __call__(self, event: dict[str, Any], context: Any) -> Any:
+        """The Lambda entry of all routes."""
+        headers = {str(name).lower(): value for name, value in (event.get("headers") or {}).items()}
+        headers.setdefault("accept", "*/*")
+        answer = super().__call__({**event, "headers": headers, "multiValueHeaders": _pairs_of(event)}, context)
+        if answer.get("isBase64Encoded"):
+            # All our bodies are text. As text they reach every sender as they are, whatever it says it accepts.
+            answer = {**answer, "body": base64.b64decode(answer["body"]).decode(), "isBase64Encoded": False}
+        return answer
+
+
+def _pairs_of(event: dict[str, Any]) -> dict[str, list[str]]:
+    """Every header with all its values; API Gateway's test console and old events have single values only."""
+    many = event.get("multiValueHeaders")
+    if many:
+        return {str(name): [str(value) for value in values] for name, values in many.items()}
+    return {str(name): [str(value)] for name, value in (event.get("headers") or {}).items()}
+
+
+def delivery_of(request: Request, namespace: str, discriminator: str, received_at: datetime) -> Delivery:
+    """The Delivery in a request of API Gateway; path parameters arrive percent-encoded."""
+    event = request.to_original_event()
+    headers = [(name, value) for name, values in event["multiValueHeaders"].items() for value in values]
+    query = event.get("multiValueQueryStringParameters") or {}
+    return Delivery(
+        namespace=unquote(namespace),
+        discriminator=unquote(discriminator),
+        method=request.method,
+        headers=headers,
+        query={str(name): [str(value) for value in values] for name, values in query.items()},
+        body=request.raw_body,
+        received_at=received_at,
+    )
+
+
+def events(request: Request, namespace: str, discriminator: str) -> Response:
+    """The answer of the events API."""
+
+    def answer(container: wiring.Container) -> Answer:
+        delivery = delivery_of(request, namespace, discriminator, container.ports.clock.now())
+        # Argo takes what follows a colon for a verb, and has none (argo-triggers 1.1).
+        if ":" in delivery.discriminator:
+            raise NotImplementedHere
+        return receive(
+            delivery, str(request.context["requestId"]), container.ports, container.settings, container.known
+        )
+
+    return _respond("api", unquote(namespace), answer)
+
+
+def tick(event: CloudWatchEvent) -> None:
+    """One minute."""
+    container = wiring.container("tick")
+    with container.journal.within(function="tick", scheduled=event.to_dict().get("time", "")):
+        tick_once(container.ports, container.settings)
+
+
+def work(event: SQSEvent, function: str) -> None:
+    """The message of one doorbell; what it raises leaves the message on the queue."""
+    container = wiring.container(function)
+    for record in event:
+        with container.journal.within(function=function):
+            work_message(record.body, container.ports, container.settings, container.known)
+
+
+def _respond(function: str, namespace: str, answer: Callable[[wiring.Container], Answer]) -> Response:
+    container = wiring.container(function)
+    journal = container.journal
+    started = container.ports.clock.monotonic()
+    with journal.within(function=function, namespace=namespace[:63]):
+        try:
+            answered = answer(container)
+        except LynceusError as error:
+            answered = _refusal(error)
+            detail = getattr(error, "detail", "") or error.message
+            journal.count("refused")
+            journal.log("request.refused", status=answered.status, reason=type(error).__name__, detail=detail[:300])
+        except Exception as error:  # noqa: BLE001  # nothing of ours may answer a stranger with a trace
+            answered = Answer(500, {"code": 13, "message": "internal error"})
+            journal.error("request.failed", error=type(error).__name__, text=str(error)[:300])
+        journal.count("ack_seconds", container.ports.clock.monotonic() - started, "Seconds")
+    return response_of(answered)
+
+
+def _refusal(error: LynceusError) -> Answer:
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    if isinstance(error, WebhookRefused):
+        headers["Content-Type"] = "text/plain; charset=utf-8"
+        return Answer(error.http_status, b'{"message": "failed to process webhook request"}\n', headers)
+    return Answer(error.http_status, error.body(), headers)
+
+
+def response_of(answer: Answer) -> Response:
+    """The response in Argo's form: compact JSON, with the characters escaped that Go escapes."""
+    headers = {"Content-Type": "application/json", **answer.headers}
+    body = answer.body
+    if not isinstance(body, bytes):
+        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        body = text.encode("utf-8", "replace")
+    return Response(body, headers=headers, status_code=answer.status)
+
+
