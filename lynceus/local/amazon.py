@@ -1,0 +1,230 @@
+"""AWS on this machine: moto's server over real HTTP, mended where it loses things, with a memory on disk.
+
+Functions and commands reach it as they reach AWS, through `AWS_ENDPOINT_URL`. It can be told to fail, service by
+service, so that people and tests see what Lynceus does then:
+
+    curl -X PUT "$AWS_ENDPOINT_URL/lynceus/outages" -d '["dynamodb", "sqs"]'
+
+The ledger's items and the secrets are saved to the state directory a moment after they change and when the
+system stops. Queues are not: the sweep rings again for whatever the ledger still holds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from moto.secretsmanager.models import secretsmanager_backends
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from lynceus.local import mends, resources
+
+REGION = "us-east-1"
+# Rest after a save, as a multiple of what the save took: a large ledger must not be busy with saving itself.
+SAVE_EVERY, SAVE_SHARE = 1.0, 20
+
+_READS = ("Get", "List", "Describe", "Query", "Scan", "Batch")
+
+StartResponse = Callable[..., Any]
+
+
+def credentials(endpoint: str) -> dict[str, str]:
+    """The variables that lead every AWS SDK to the endpoint, with credentials that open nothing real."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SESSION_TOKEN": "local",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        # Neither a profile, a role of the machine nor a file may bring real credentials back in.
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+def overwrite(environment: MutableMapping[str, str], endpoint: str) -> None:
+    """Replace every AWS_* variable of the shell by the fakes."""
+    for name in [name for name in environment if name.startswith("AWS_")]:
+        del environment[name]
+    environment.update(credentials(endpoint))
+
+
+class Amazon:
+    """moto's server with the stage's resources; one per process, since moto's memory is the process's."""
+
+    def __init__(self, template: Path, stage: str, state: Path | None = None) -> None:
+        self._template, self._stage, self._state = template, stage, state
+        self._server: BaseWSGIServer | None = None
+        self._door = _Door()
+        self._stopping = threading.Event()
+        self._saver = threading.Thread(target=self._save_often, name="amazon-save", daemon=True)
+
+    @property
+    def endpoint(self) -> str:
+        """Where it answers."""
+        if self._server is None:
+            raise RuntimeError("start() comes first")
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def outages(self) -> set[str]:
+        """The services that fail at present, by the names that requests are signed for ("dynamodb", "sqs")."""
+        return self._door.outages
+
+    def start(self) -> None:
+        """Serve on a free port, with the template's resources and what the state directory remembers."""
+        mends.apply()
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._server = make_server("127.0.0.1", 0, self._door, threaded=True, request_handler=_Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="amazon", daemon=True).start()
+        resources.create(self._template, self._stage, self.endpoint)
+        self._load()
+        self._saver.start()
+
+    def stop(self) -> None:
+        """Save and stop serving."""
+        self._stopping.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+        self.save()
+
+    @property
+    def _table(self) -> Any:
+        return dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[f"lynceus-{self._stage}-ledger"]
+
+    @property
+    def _secrets(self) -> Any:
+        return secretsmanager_backends[DEFAULT_ACCOUNT_ID][REGION]
+
+    def save(self) -> None:
+        """Write the ledger and the secrets to the state directory if they changed since the last time."""
+        if self._state is None or not self._door.changed.is_set():
+            return
+        self._door.changed.clear()
+        with self._door.lock:
+            items = [item.to_json()["Attributes"] for item in self._table.all_items()]
+            secrets = {
+                secret.name: {"versions": secret.versions, "current": secret.default_version_id}
+                for secret in self._secrets.secrets.values()
+                if not secret.is_deleted()
+            }
+            texts = {"ledger.json": json.dumps(items), "secrets.json": json.dumps(secrets, indent=1)}
+        for name, text in texts.items():
+            write_private(self._state / name, text)
+
+    def _save_often(self) -> None:
+        rest = SAVE_EVERY
+        while not self._stopping.wait(rest):
+            before = time.monotonic()
+            self.save()
+            rest = max(SAVE_EVERY, SAVE_SHARE * (time.monotonic() - before))
+
+    def _load(self) -> None:
+        if self._state is None:
+            return
+        now = time.time()
+        for attributes in _read(self._state / "ledger.json", []):
+            # moto stores the time to live and never acts on it.
+            if float(attributes.get("expires", {}).get("N", now + 1)) > now:
+                self._table.put_item(attributes)
+        for name, kept in _read(self._state / "secrets.json", {}).items():
+            self._secrets.create_secret(name, "-", None, None, None, None, None, [], False)
+            secret = self._secrets.secrets[name]
+            secret.versions, secret.default_version_id = kept["versions"], kept["current"]
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file's content at once and whole; only its owner may read it."""
+    draft = path.with_suffix(path.suffix + ".new")
+    draft.touch(0o600)
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _read(path: Path, default: Any) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return default
+
+
+class _Handler(MotoRequestHandler):
+    """Keeps connections open, as AWS does: a connection and a thread per call cost more than the call."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Stay silent."""
+
+
+class _Door:
+    """The WSGI application: moto's own, with outages before it and one writer at a time to the ledger."""
+
+    def __init__(self) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self.lock = threading.RLock()
+        self.changed = threading.Event()
+        self.outages: set[str] = set()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/lynceus/outages":
+            return self._set_outages(environ, start_response)
+        service = _service(environ)
+        if service in self.outages:
+            return _answer(
+                start_response,
+                "503 Service Unavailable",
+                {"__type": "ServiceUnavailable", "message": f"{service} is away (local outage)"},
+            )
+        if service not in ("dynamodb", "secretsmanager"):
+            answer: Iterable[bytes] = self._moto(environ, start_response)
+            return answer
+        with self.lock:
+            answer = self._moto(environ, start_response)
+        operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
+        if not operation.startswith(_READS) or operation == "BatchWriteItem":
+            self.changed.set()
+        return answer
+
+    def _set_outages(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "PUT":
+            try:
+                names = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+                self.outages = {str(name) for name in names}
+            except (ValueError, TypeError):
+                return _answer(
+                    start_response, "400 Bad Request", 'send a list of services: ["dynamodb", "sqs"]'
+                )
+        return _answer(start_response, "200 OK", sorted(self.outages))
+
+
+def _answer(start_response: StartResponse, status: str, value: Any) -> Iterable[bytes]:
+    body = json.dumps(value).encode()
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _service(environ: dict[str, Any]) -> str:
+    """The service that the request is signed for, "" for an unsigned one.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-authentication-methods.html
+    """
+    scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0].split("/")
+    return scope[3] if len(scope) == 5 else ""
