@@ -11,6 +11,7 @@ system stops. Queues are not: the sweep rings again for whatever the ledger stil
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
@@ -124,7 +125,10 @@ class Amazon:
                 for secret in self._secrets.secrets.values()
                 if not secret.is_deleted()
             }
-            texts = {"ledger.json": json.dumps(items), "secrets.json": json.dumps(secrets, indent=1)}
+            texts = {
+                "ledger.json": json.dumps(items, default=_base64),
+                "secrets.json": json.dumps(secrets, indent=1),
+            }
         for name, text in texts.items():
             write_private(self._state / name, text)
 
@@ -155,6 +159,11 @@ def write_private(path: Path, text: str) -> None:
     draft.touch(0o600)
     draft.write_text(text)
     draft.replace(path)
+
+
+def _base64(value: bytes) -> str:
+    """Binary values as they come over the wire, which is how moto takes them."""
+    return base64.b64encode(value).decode()
 
 
 def _read(path: Path, default: Any) -> Any:

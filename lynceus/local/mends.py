@@ -39,10 +39,13 @@ def _transact(backend: Any, transact_items: list[dict[str, Any]]) -> None:
         _transact_write_items(backend, transact_items)
     except Exception:
         for table, keys, item in before:
-            if item is not None:
-                table.put_item(item.to_json()["Attributes"], overwrite=True)
-            elif backend.get_item(table.name, keys) is not None:
-                backend.delete_item(table.name, keys)
+            if item is None:
+                if backend.get_item(table.name, keys) is not None:
+                    backend.delete_item(table.name, keys)
+            elif table.has_range_key:
+                table.items[item.hash_key][item.range_key] = item
+            else:
+                table.items[item.hash_key] = item
         raise
 
 
