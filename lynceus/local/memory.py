@@ -96,8 +96,9 @@ class MemoryLedger:
     def keep(self, record: EventRecord, body: bytes, submissions: Sequence[Submission]) -> EventRecord | None:
         """Store body, head and submissions whole; or return the head that had the id before."""
         with self._lock:
-            if record.id in self.events:
-                return self.events[record.id]
+            first = self.events.get(record.id)
+            if first is not None:
+                return None if first.nonce == record.nonce else first
             if self._keep_bodies:
                 self.bodies[record.id] = body
             self._put_event(record)
@@ -135,10 +136,8 @@ class MemoryLedger:
             self._put_event(record)
             for submission in fresh:
                 self._put_submission(submission)
-            for before, after in reopened:
-                # A mended binding may name its Workflow otherwise: the submission moves, its id stays.
-                del self.stored[before.pointer]
-                self._outbox.pop(before.pointer, None)
+            for _, after in reopened:
+                # Under another Workflow name it stands beside the old one, which stays as it ended.
                 self._put_submission(after)
 
     def submission(self, pointer: Pointer) -> Submission | None:

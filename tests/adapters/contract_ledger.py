@@ -48,6 +48,7 @@ def record(name: str = "one", **more: Any) -> EventRecord:
         "id": digest_of("test event", name),
         "claim": digest_of("test claim", name),
         "epoch": 0,
+        "nonce": "first request",
         "namespace": "argo",
         "discriminator": "release",
         "account": Account("argo", "github.com", "uid-1"),
@@ -97,7 +98,8 @@ def submission(event: str, binding: str = "build", **more: Any) -> Submission:
 
 
 def cron_run(at: datetime = NOW, cron: str = "cron-uid") -> Submission:
-    identity = digest_of("run", cron, at.isoformat())
+    # The id begins with its kind: an index of keys alone must tell which queue rings for it.
+    identity = f"cron-{digest_of('run', cron, at.isoformat())}"
     return Submission(
         id=identity,
         kind="cron",
@@ -166,15 +168,27 @@ class LedgerContract:
     def test_keeping_twice_returns_the_first_head_and_stores_nothing(self, ledger: Ledger) -> None:
         head, _ = kept(ledger, "one", "build")
         late = submission(head.id, "late")
-        again = replace(head, provider="other", submissions=(late.pointer,))
-        assert ledger.keep(again, b"other body", [late]) == head
+        other = b"other body"
+        again = replace(
+            head,
+            nonce="second request",
+            digest=body_digest(other),
+            size=len(other),
+            submissions=(late.pointer,),
+        )
+        assert ledger.keep(again, other, [late]) == head
         assert ledger.event(head.id) == head
         assert ledger.body(head) == BODY
         assert ledger.submission(late.pointer) is None
 
+    def test_keeping_again_what_the_same_request_kept_is_no_duplicate(self, ledger: Ledger) -> None:
+        head, made = kept(ledger, "one", "build")
+        assert ledger.keep(head, BODY, made) is None
+        assert ledger.submissions(head) == made
+
     def test_of_many_that_keep_one_id_at_once_exactly_one_is_first(self, ledger: Ledger) -> None:
         head = record()
-        answers = at_once(6, lambda index: ledger.keep(replace(head, trace=f"t{index}"), BODY, []))
+        answers = at_once(6, lambda index: ledger.keep(replace(head, nonce=f"request {index}"), BODY, []))
         assert answers.count(None) == 1
         stored = ledger.event(head.id)
         assert all(answer in (None, stored) for answer in answers)
@@ -261,6 +275,20 @@ class LedgerContract:
         assert ledger.submission(made.pointer) == mended
         assert len(ledger.submissions(later)) == 2
         assert ledger.body(later) == BODY
+
+    def test_reopening_under_another_workflow_name_leaves_the_old_one_as_it_ended(
+        self, ledger: Ledger
+    ) -> None:
+        head, (made,) = kept(ledger, "one", "build")
+        failed = end(made, "failed", "name-taken", "taken", NOW)
+        ledger.advance(made, failed)
+        mended = reopen(failed, replace(made, workflow="another-name"), NOW + MINUTE)
+        ledger.extend(
+            replace(head, version=1, submissions=(made.pointer, mended.pointer)), [], [(failed, mended)]
+        )
+        assert ledger.submission(mended.pointer) == mended
+        assert ledger.submission(made.pointer) == failed
+        assert [one.pointer for one in outstanding(ledger)] == [mended.pointer]
 
     def test_extending_a_head_that_changed_is_a_conflict_and_stores_nothing(self, ledger: Ledger) -> None:
         head, _ = kept(ledger)
