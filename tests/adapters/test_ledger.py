@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -54,7 +56,27 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+class OneCallAtATime:
+    """A client whose calls are atomic, as DynamoDB's are; moto's check and write are two steps."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._client, name)
+        if not callable(member):
+            return member
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            with self._lock:
+                return member(*arguments, **named)
+
+        return call
+
+
 class TestDynamoLedger(LedgerContract):
     @pytest.fixture
     def ledger(self, dynamodb: None) -> Ledger:
-        return DynamoLedger(lambda: boto3.client("dynamodb", "us-east-1"), TABLE)
+        client: Any = OneCallAtATime(boto3.client("dynamodb", "us-east-1"))
+        return DynamoLedger(lambda: client, TABLE)
