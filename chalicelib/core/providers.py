@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -31,7 +32,7 @@ from chalicelib.core.signatures import (
     sns_message,
 )
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,13 @@ class Handshake:
 class Item:
     """One event of a batch."""
 
-    event_type: str | None
-    delivery_id: str | None
-    hook_id: str | None
+    event_type: str
+    delivery_id: str
+    hook_id: str
     payload: Any
 
 
-Source = Callable[[Headers, Any], str | None]  # (headers, payload) → the text there, None where there is none
+Source = Callable[[Headers, Any], str]  # (headers, payload) → the text there, "" where there is none
 
 
 _EVENT_NAME = re.compile(r"[A-Za-z0-9_.: -]{1,100}")
@@ -78,14 +79,14 @@ _EVENT_NAME = re.compile(r"[A-Za-z0-9_.: -]{1,100}")
 def header(*names: str) -> Source:
     """Reads the first of these headers that has a value; BadRequest where it came twice."""
 
-    def read(headers: Headers, payload: Any) -> str | None:  # noqa: ARG001
+    def read(headers: Headers, payload: Any) -> str:  # noqa: ARG001
         for name in names:
             values = headers.get(name, ())
             if len(values) > 1:
                 raise BadRequest(f"header {name} came {len(values)} times, expected once")
             if values and values[0]:
                 return values[0]
-        return None
+        return ""
 
     return read
 
@@ -94,9 +95,9 @@ def event_header(*names: str) -> Source:
     """Like `header`, for event names: they are not signed and end up in logs, so BadRequest for odd ones."""
     read_header = header(*names)
 
-    def read(headers: Headers, payload: Any) -> str | None:
+    def read(headers: Headers, payload: Any) -> str:
         name = read_header(headers, payload)
-        if name is not None and not _EVENT_NAME.fullmatch(name):
+        if name and not _EVENT_NAME.fullmatch(name):
             raise BadRequest(f"header {names[0]} does not hold an event name")
         return name
 
@@ -106,10 +107,10 @@ def event_header(*names: str) -> Source:
 def entry(*path: str) -> Source:
     """Reads the text at this path of keys in the payload."""
 
-    def read(headers: Headers, payload: Any) -> str | None:  # noqa: ARG001
+    def read(headers: Headers, payload: Any) -> str:  # noqa: ARG001
         for key in path:
             payload = payload.get(key) if isinstance(payload, dict) else None
-        return payload if isinstance(payload, str) and payload else None
+        return payload if isinstance(payload, str) else ""
 
     return read
 
@@ -117,17 +118,17 @@ def entry(*path: str) -> Source:
 def by_key(**names: str) -> Source:
     """Tells events apart that do not name themselves: the first of these keys in the payload gives the name."""
 
-    def read(headers: Headers, payload: Any) -> str | None:  # noqa: ARG001
+    def read(headers: Headers, payload: Any) -> str:  # noqa: ARG001
         if not isinstance(payload, dict):
-            return None
-        return next((name for key, name in names.items() if key in payload), None)
+            return ""
+        return next((name for key, name in names.items() if key in payload), "")
 
     return read
 
 
-def nothing(headers: Headers, payload: Any) -> str | None:  # noqa: ARG001
+def nothing(headers: Headers, payload: Any) -> str:  # noqa: ARG001
     """For what a sender does not tell."""
-    return None
+    return ""
 
 
 def json_payload(headers: Headers, body: bytes) -> Any:  # noqa: ARG001
@@ -147,7 +148,7 @@ def json_or_form_payload(headers: Headers, body: bytes) -> Any:
     return json_payload(headers, found[0])
 
 
-def gitlab_delivery_id(headers: Headers, payload: Any) -> str | None:
+def gitlab_delivery_id(headers: Headers, payload: Any) -> str:
     """The id that the signature covers where there is one, otherwise Idempotency-Key (17.4 and later)."""
     if "webhook-signature" in headers:
         return header("webhook-id")(headers, payload)
@@ -163,7 +164,7 @@ def slack_payload(headers: Headers, body: bytes) -> Any:
     return json_or_form_payload(headers, body)
 
 
-def slack_event(headers: Headers, payload: Any) -> str | None:
+def slack_event(headers: Headers, payload: Any) -> str:
     """The inner event's type, `slash_command`, or the type of an interaction or a handshake."""
     if isinstance(payload, dict) and "command" in payload and "type" not in payload:
         return "slash_command"
@@ -213,39 +214,40 @@ def _media_type(headers: Headers) -> str:
 def cloudevent_payload(headers: Headers, body: bytes) -> Any:
     """Structured: the event; batch: the list of events; binary: the data, whose attributes are `ce-` headers.
 
-    Raises BadRequest for what lacks a required attribute, UnsupportedMedia for a format that is not JSON.
+    Raises UnsupportedMedia for a format that is neither JSON nor, in binary mode, text.
     Source: https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol-binding.md
     """
     media_type = _media_type(headers)
-    if media_type.startswith("application/cloudevents"):
-        batch = media_type.startswith("application/cloudevents-batch")
-        if media_type not in ("application/cloudevents+json", "application/cloudevents-batch+json"):
-            raise UnsupportedMedia(
-                f'"{media_type[:100]}" is a CloudEvents format that is not read here, only JSON is'
-            )
-        payload = json_payload(headers, body)
-        for event in payload if batch and isinstance(payload, list) else [payload]:
-            _check_attributes(event.get if isinstance(event, dict) else None)
-        return payload
-    attributes = ce_attributes(headers)
-    _check_attributes(attributes.get)
-    if not body:
-        return None
     if media_type.startswith("text/"):
         return body.decode(errors="replace")
     if media_type and media_type != "application/json" and not media_type.endswith("+json"):
-        raise UnsupportedMedia(f'data of type "{media_type[:100]}" is not read here, only JSON and text are')
+        raise UnsupportedMedia(f'"{media_type[:100]}" is not read here, only JSON and text are')
+    if not body and not media_type.startswith("application/cloudevents"):
+        return None  # an event without data
     return json_payload(headers, body)
 
 
-def _check_attributes(attribute: Callable[[str], Any] | None) -> None:
-    if attribute is None:
+def check_cloudevent(headers: Headers, payload: Any) -> None:
+    """BadRequest unless every event has the attributes that make it one."""
+    media_type = _media_type(headers)
+    if not media_type.startswith("application/cloudevents"):
+        _check_attributes(ce_attributes(headers))
+    elif not media_type.startswith("application/cloudevents-batch"):
+        _check_attributes(payload)
+    elif isinstance(payload, list):
+        for event in payload:
+            _check_attributes(event)
+    else:
+        raise BadRequest("not a batch of CloudEvents: expected a JSON list")
+
+
+def _check_attributes(attributes: Any) -> None:
+    if not isinstance(attributes, dict):
         raise BadRequest("not a CloudEvent: expected a JSON object")
     for name in ("specversion", "id", "source", "type"):
-        value = attribute(name)
-        if not isinstance(value, str) or not value:
+        if not isinstance(attributes.get(name), str) or not attributes[name]:
             raise BadRequest(f"not a CloudEvent: attribute {name} is missing")
-    if attribute("specversion") != "1.0":
+    if attributes["specversion"] != "1.0":
         raise BadRequest('CloudEvents specversion must be "1.0"')
 
 
@@ -267,15 +269,15 @@ def ce_attributes(headers: Headers) -> dict[str, str]:
 def cloudevent(attribute: str) -> Source:
     """Reads an attribute from the event or, in binary mode, from its `ce-` header; nothing from a batch."""
 
-    def read(headers: Headers, payload: Any) -> str | None:
+    def read(headers: Headers, payload: Any) -> str:
         if _media_type(headers).startswith("application/cloudevents"):
             return entry(attribute)(headers, payload)
-        return ce_attributes(headers).get(attribute)
+        return ce_attributes(headers).get(attribute, "")
 
     return read
 
 
-def cloudevent_event(headers: Headers, payload: Any) -> str | None:
+def cloudevent_event(headers: Headers, payload: Any) -> str:
     """The event's type; `batch` for a batch."""
     if _media_type(headers).startswith("application/cloudevents-batch"):
         return "batch"
@@ -305,10 +307,11 @@ class Provider:
     type: str  # as in the clients document
     documentation: str
     ways: Mapping[str, Way]  # the name that `choice` takes → the way; the first is the default
-    window: int  # seconds in which a repeated delivery id is the same delivery
+    window: timedelta  # for so long a repeated delivery id is the same delivery
     choice: str = ""  # the option that chooses among the ways
     marks: tuple[str, ...] = ()  # lower-case headers on every request; (): whatever header the scheme reads
     payload: Callable[[Headers, bytes], Any] = json_payload
+    check: Callable[[Headers, Any], None] = lambda headers, payload: None  # noqa: ARG005
     event: Source = nothing
     detail: Source = nothing  # a more precise event name beside `event`
     action: Source = nothing
@@ -319,8 +322,8 @@ class Provider:
     unsigned_handshake: Callable[[Headers], bool] = lambda headers: False  # noqa: ARG005
     items: Callable[[Headers, Any], tuple[Item, ...]] = lambda headers, payload: ()  # noqa: ARG005
     options: tuple[str, ...] = ()  # options of the client beside those of its way
-    credentials: tuple[str, ...] = ()  # lower-case headers never shown to anybody
     shown: tuple[str, ...] = ()  # beginnings of headers without x- that expressions may see
+    credentials: tuple[str, ...] = ()  # lower-case headers never shown to anybody
     confidential: tuple[str, ...] = ()  # keys of the body that are taken out before it is stored
 
 
@@ -588,6 +591,7 @@ _ROWS = (
         window=DAY,
         choice="scheme",
         payload=cloudevent_payload,
+        check=check_cloudevent,
         event=cloudevent_event,
         delivery_id=cloudevent("id"),
         hook_id=cloudevent("source"),

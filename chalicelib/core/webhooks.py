@@ -24,7 +24,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import yaml
 
@@ -36,7 +38,7 @@ from chalicelib.core.errors import (
     Unauthenticated,
     WebhookRefused,
 )
-from chalicelib.core.events import RFC1123_SUBDOMAIN, Delivery, metadata_of
+from chalicelib.core.events import RFC1123_SUBDOMAIN, Delivery
 from chalicelib.core.providers import (
     PROVIDERS,
     Item,
@@ -47,6 +49,7 @@ from chalicelib.core.providers import (
     header,
 )
 from chalicelib.core.signatures import (
+    Basic,
     Certificates,
     Either,
     Headers,
@@ -57,11 +60,13 @@ from chalicelib.core.signatures import (
     Token,
     check_secret,
     fold,
+    form_fields,
+    is_form,
 )
 
 BODY_LIMIT = 4 * 1024 * 1024  # bytes
 MAX_NAME = 512  # characters of an event name, a delivery id or a hook id
-BODY_HASH_WINDOW = 30 * 86400  # seconds; as long as the ledger keeps an event
+BODY_HASH_WINDOW = timedelta(days=30)  # as long as the ledger keeps an event
 
 CREDENTIAL_HEADERS: frozenset[str] = frozenset(
     {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "x-amz-security-token"}
@@ -95,8 +100,8 @@ class WebhookClient:
         return PROVIDERS[self.type]
 
     @property
-    def credential_headers(self) -> frozenset[str]:
-        """Lower-case names of the headers that must not be kept or shown for this client's deliveries."""
+    def credentials(self) -> frozenset[str]:
+        """Lower-case names of the headers that are credentials in this client's deliveries."""
         if isinstance(self.scheme, Sns) or (isinstance(self.scheme, Token) and self.scheme.in_query):
             return CREDENTIAL_HEADERS
         return CREDENTIAL_HEADERS | {self.scheme.header}
@@ -109,12 +114,13 @@ class Authenticated:
     client: WebhookClient
     dispatch: bool  # False: answer `response` and do nothing else
     response: Response | None  # None: the ordinary answer
-    event_type: str | None = None
-    event_detail: str | None = None  # more precise where the sender tells both: issue_assign beside issues
-    action: str | None = None
-    delivery_id: str | None = None
-    hook_id: str | None = None
+    event_type: str = ""
+    event_detail: str = ""  # more precise where the sender tells both: issue_assign beside issues
+    action: str = ""
+    delivery_id: str = ""
+    hook_id: str = ""
     payload: Any = None
+    stored_body: bytes = b""  # the body without the sender's own credentials
     items: tuple[Item, ...] = ()  # the events of a batch, each to be dispatched by itself; () otherwise
     confirm: Subscription | None = None  # an SNS subscription to confirm before answering
     skipped: str = ""  # why not dispatched: handshake, event-not-listed
@@ -206,69 +212,104 @@ def _verify(
 
 def _authenticated(client: WebhookClient, delivery: Delivery, headers: Headers) -> Authenticated:
     provider = client.provider
-    try:
-        payload = provider.payload(headers, delivery.body)
-    except LynceusError as error:
-        if error.http_status < 500:
-            raise
-        # Argo's 500 for a number beyond float64: still the sender's doing.
-        raise BadRequest(error.message) from error
+    payload = _payload(provider, headers, delivery.body)
+    provider.check(headers, payload)
     event_source = header(client.event_header) if client.event_header else provider.event
     id_source = header(client.id_header) if client.id_header else provider.delivery_id
-    event_type = _checked("event", event_source(headers, payload))
     delivery_id = _checked("delivery id", id_source(headers, payload))
     hook_id = _checked("hook id", provider.hook_id(headers, payload))
     known = Authenticated(
         client,
         dispatch=True,
         response=None,
-        event_type=event_type,
+        event_type=_checked("event", event_source(headers, payload)),
         event_detail=_checked("event", provider.detail(headers, payload)),
         action=_checked("action", provider.action(headers, payload)),
         delivery_id=delivery_id,
         hook_id=hook_id,
         payload=payload,
+        stored_body=without_confidential(provider, headers, delivery.body),
         items=provider.items(headers, payload),
-        claim=claim(client, delivery.body, delivery_id, hook_id),
+        claim=_claim(client, delivery.body, delivery_id, hook_id),
         window=BODY_HASH_WINDOW if client.replay == "body-hash" else provider.window,
-        metadata=_metadata(client, delivery),
     )
     handshake = provider.handshake(headers, payload)
     if handshake is not None:
         return dataclasses.replace(
             known, dispatch=False, response=handshake.response, confirm=handshake.confirm, skipped="handshake"
         )
-    if client.events is not None and not known.items and not {event_type, known.event_detail} & client.events:
+    if client.events is not None and not client.events & {known.event_type, known.event_detail}:
         return dataclasses.replace(known, dispatch=False, response=Response(), skipped="event-not-listed")
     return known
 
 
-def claim(
-    client: WebhookClient, body: bytes, delivery_id: str | None, hook_id: str | None
-) -> tuple[str, ...]:
-    """What makes a delivery the same as another one of the client; () when nothing does.
+def payload_of(type: str, content_type: str, body: bytes) -> Any:
+    """The payload in a stored body, as `authenticate` made it; `type` is "" for callers with a token.
 
-    The hook's id is part of it because all hooks that one event sets off share GitHub's delivery id. In
-    `replay: body-hash` the body alone decides: ids and event names are not covered by most signatures.
+    Raises what `payloads.decode` raises.
+    """
+    if not type:
+        return payloads.decode(body)
+    return _payload(PROVIDERS[type], {"content-type": [content_type]}, body)
+
+
+def _payload(provider: Provider, headers: Headers, body: bytes) -> Any:
+    try:
+        return provider.payload(headers, body)
+    except LynceusError as error:
+        if error.http_status < 500:
+            raise
+        # Argo's 500 for a number beyond float64: still the sender's doing.
+        raise BadRequest(error.message) from error
+
+
+def _claim(client: WebhookClient, body: bytes, delivery_id: str, hook_id: str) -> tuple[str, str] | None:
+    """The hook's id is part of it because all hooks that one event sets off share GitHub's delivery id.
+
+    In `replay: body-hash` the body alone decides: most signatures cover neither ids nor event names.
     """
     if client.replay == "body-hash":
-        return ("body-hash", hashlib.sha256(body).hexdigest())
-    return ("delivery-id", hook_id or "", delivery_id) if delivery_id else ()
+        return ("", "sha256:" + hashlib.sha256(body).hexdigest())
+    return (hook_id, delivery_id) if delivery_id else None
 
 
-def _checked(what: str, text: str | None) -> str | None:
-    if text is not None and (len(text) > MAX_NAME or not text.isprintable()):
+def _checked(what: str, text: str) -> str:
+    if len(text) > MAX_NAME or not text.isprintable():
         raise BadRequest(f"the {what} is longer than {MAX_NAME} characters or holds unprintable ones")
     return text
 
 
-def _metadata(client: WebhookClient, delivery: Delivery) -> dict[str, list[str]]:
-    hidden = frozenset() if client.expose_credentials else client.credential_headers
-    seen = metadata_of(delivery.headers, without=hidden)
-    for name, values in fold(delivery.headers).items():
-        if name.startswith(client.provider.shown) and name not in hidden:
-            seen[name] = values
-    return seen
+def without_confidential(provider: Provider, headers: Headers, body: bytes) -> bytes:
+    """The body with the values of the provider's confidential keys emptied, every other byte as it was."""
+    if not provider.confidential:
+        return body
+    names = "|".join(map(re.escape, provider.confidential)).encode()
+    if is_form(headers, body):
+        fields = [
+            (name, b"" if name.decode("latin-1") in provider.confidential else _emptied(names, value))
+            for name, value in form_fields(body)
+        ]
+        return urlencode(fields).encode()
+    return _emptied(names, body)
+
+
+def _emptied(names: bytes, text: bytes) -> bytes:
+    # A key inside a text has a backslash before its closing quote and is left alone.
+    return re.sub(rb'("(?:' + names + rb')"\s*:\s*)"[^"\\]*(?:\\.[^"\\]*)*"', rb'\1""', text, flags=re.DOTALL)
+
+
+def reads_authorization(delivery: Delivery, clients: Iterable[WebhookClient]) -> bool:
+    """Whether the Authorization header is a webhook client's proof; otherwise it is for the cluster to judge."""
+    headers = fold(delivery.headers)
+    proven = False
+    for client in candidates(delivery, clients):
+        if client.scheme.header == "authorization" and isinstance(client.scheme, Token | Basic):
+            try:
+                _verify(client, delivery, headers, None)
+            except Unauthenticated:
+                continue
+            proven = True
+    return proven
 
 
 def _answer_options(delivery: Delivery, headers: Headers, clients: Sequence[WebhookClient]) -> Authenticated:
