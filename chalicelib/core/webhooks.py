@@ -10,8 +10,8 @@ discriminators fit are the candidates; each of them is compared, no early exit; 
 then is the body parsed. Callers learn of a failed proof nothing but 401; the reason is in `detail`, a key of
 `signatures.REASONS`.
 
-The door decides by `candidates` whether an `Authorization` header belongs to a webhook client (Azure DevOps,
-Harbor, CloudEvents and others use it) or is a token for the cluster.
+Azure DevOps, Harbor, CloudEvents and others prove themselves by `Authorization`, where callers with a token
+put theirs; `reads_authorization` tells the door which of the two a request is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from chalicelib.core.errors import (
     Unauthenticated,
     WebhookRefused,
 )
-from chalicelib.core.events import RFC1123_SUBDOMAIN, Delivery
+from chalicelib.core.events import RFC1123_SUBDOMAIN, Delivery, metadata_of
 from chalicelib.core.providers import (
     PROVIDERS,
     Item,
@@ -100,8 +100,8 @@ class WebhookClient:
         return PROVIDERS[self.type]
 
     @property
-    def credentials(self) -> frozenset[str]:
-        """Lower-case names of the headers that are credentials in this client's deliveries."""
+    def credential_headers(self) -> frozenset[str]:
+        """Lower-case names of the headers that are credentials in this client's deliveries: never to be kept."""
         if isinstance(self.scheme, Sns) or (isinstance(self.scheme, Token) and self.scheme.in_query):
             return CREDENTIAL_HEADERS
         return CREDENTIAL_HEADERS | {self.scheme.header}
@@ -124,9 +124,7 @@ class Authenticated:
     items: tuple[Item, ...] = ()  # the events of a batch, each to be dispatched by itself; () otherwise
     confirm: Subscription | None = None  # an SNS subscription to confirm before answering
     skipped: str = ""  # why not dispatched: handshake, event-not-listed
-    claim: tuple[
-        str, ...
-    ] = ()  # what makes this delivery the same as another of the client; (): nothing does
+    claim: tuple[str, ...] = ()  # hook id and delivery id, for the claim key; (): nothing repeats it
     window: int = 0  # seconds that such a claim lasts
     metadata: Mapping[str, list[str]] = field(default_factory=dict)  # what expressions may see
 
@@ -231,7 +229,8 @@ def _authenticated(client: WebhookClient, delivery: Delivery, headers: Headers) 
         stored_body=without_confidential(provider, headers, delivery.body),
         items=provider.items(headers, payload),
         claim=_claim(client, delivery.body, delivery_id, hook_id),
-        window=BODY_HASH_WINDOW if client.replay == "body-hash" else provider.window,
+        window=int((BODY_HASH_WINDOW if client.replay == "body-hash" else provider.window).total_seconds()),
+        metadata=_metadata(client, delivery),
     )
     handshake = provider.handshake(headers, payload)
     if handshake is not None:
@@ -241,16 +240,6 @@ def _authenticated(client: WebhookClient, delivery: Delivery, headers: Headers) 
     if client.events is not None and not client.events & {known.event_type, known.event_detail}:
         return dataclasses.replace(known, dispatch=False, response=Response(), skipped="event-not-listed")
     return known
-
-
-def payload_of(type: str, content_type: str, body: bytes) -> Any:
-    """The payload in a stored body, as `authenticate` made it; `type` is "" for callers with a token.
-
-    Raises what `payloads.decode` raises.
-    """
-    if not type:
-        return payloads.decode(body)
-    return _payload(PROVIDERS[type], {"content-type": [content_type]}, body)
 
 
 def _payload(provider: Provider, headers: Headers, body: bytes) -> Any:
@@ -263,14 +252,24 @@ def _payload(provider: Provider, headers: Headers, body: bytes) -> Any:
         raise BadRequest(error.message) from error
 
 
-def _claim(client: WebhookClient, body: bytes, delivery_id: str, hook_id: str) -> tuple[str, str] | None:
+def _claim(client: WebhookClient, body: bytes, delivery_id: str, hook_id: str) -> tuple[str, ...]:
     """The hook's id is part of it because all hooks that one event sets off share GitHub's delivery id.
 
     In `replay: body-hash` the body alone decides: most signatures cover neither ids nor event names.
     """
     if client.replay == "body-hash":
         return ("", "sha256:" + hashlib.sha256(body).hexdigest())
-    return (hook_id, delivery_id) if delivery_id else None
+    return (hook_id, delivery_id) if delivery_id else ()
+
+
+def _metadata(client: WebhookClient, delivery: Delivery) -> dict[str, list[str]]:
+    hidden = frozenset() if client.expose_credentials else client.credential_headers
+    seen = metadata_of(delivery.headers, without=hidden)
+    if client.provider.shown:
+        for name, values in fold(delivery.headers).items():
+            if name.startswith(client.provider.shown) and name not in hidden:
+                seen[name] = values
+    return seen
 
 
 def _checked(what: str, text: str) -> str:
