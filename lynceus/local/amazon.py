@@ -5,6 +5,8 @@ service, so that people and tests see what Lynceus does then:
 
     curl -X PUT "$AWS_ENDPOINT_URL/lynceus/outages" -d '["dynamodb", "sqs"]'
 
+Names that are no service of AWS are for others to act on: the local system takes its cluster away for "cluster".
+
 The ledger's items and the secrets are saved to the state directory a moment after they change and when the
 system stops. Queues are not: the sweep rings again for whatever the ledger still holds.
 """
@@ -68,10 +70,17 @@ def overwrite(environment: MutableMapping[str, str], endpoint: str) -> None:
 class Amazon:
     """moto's server with the stage's resources; one per process, since moto's memory is the process's."""
 
-    def __init__(self, template: Path, stage: str, state: Path | None = None) -> None:
+    def __init__(
+        self,
+        template: Path,
+        stage: str,
+        state: Path | None = None,
+        *,
+        on_outages: Callable[[frozenset[str]], object] = frozenset,
+    ) -> None:
         self._template, self._stage, self._state = template, stage, state
         self._server: BaseWSGIServer | None = None
-        self._door = _Door()
+        self._door = _Door(on_outages)
         self._stopping = threading.Event()
         self._saver = threading.Thread(target=self._save_often, name="amazon-save", daemon=True)
 
@@ -81,11 +90,6 @@ class Amazon:
         if self._server is None:
             raise RuntimeError("start() comes first")
         return f"http://127.0.0.1:{self._server.server_port}"
-
-    @property
-    def outages(self) -> set[str]:
-        """The services that fail at present, by the names that requests are signed for ("dynamodb", "sqs")."""
-        return self._door.outages
 
     def start(self) -> None:
         """Serve on a free port, with the template's resources and what the state directory remembers."""
@@ -186,17 +190,18 @@ class _Handler(MotoRequestHandler):
 class _Door:
     """The WSGI application: moto's own, with outages before it and one writer at a time to the ledger."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_outages: Callable[[frozenset[str]], object]) -> None:
+        self._on_outages = on_outages
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.lock = threading.RLock()
         self.changed = threading.Event()
-        self.outages: set[str] = set()
+        self._outages: frozenset[str] = frozenset()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/lynceus/outages":
             return self._set_outages(environ, start_response)
         service = _service(environ)
-        if service in self.outages:
+        if service in self._outages:
             return _answer(
                 start_response,
                 "503 Service Unavailable",
@@ -216,12 +221,13 @@ class _Door:
         if environ["REQUEST_METHOD"] == "PUT":
             try:
                 names = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
-                self.outages = {str(name) for name in names}
+                self._outages = frozenset(str(name) for name in names)
             except (ValueError, TypeError):
                 return _answer(
                     start_response, "400 Bad Request", 'send a list of services: ["dynamodb", "sqs"]'
                 )
-        return _answer(start_response, "200 OK", sorted(self.outages))
+            self._on_outages(self._outages)
+        return _answer(start_response, "200 OK", sorted(self._outages))
 
 
 def _answer(start_response: StartResponse, status: str, value: Any) -> Iterable[bytes]:

@@ -17,7 +17,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
@@ -34,18 +33,6 @@ DRAIN_LIMIT = 64 * 1024 * 1024  # bytes of a refused body read and thrown away, 
 STAGE = "api"
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """One request and its answer, for those who watch."""
-
-    method: str
-    path: str
-    status: int
-    seconds: float
-    headers: Mapping[str, str]  # of the answer
-    client: str  # the sender's User-Agent
-
-
 class Gateway:
     """The HTTP server in front of an app's routes."""
 
@@ -54,11 +41,15 @@ class Gateway:
         functions: Functions,
         port: int = 0,
         *,
-        on_exchange: Callable[[Exchange], None],
+        on_refusal: Callable[[str, str, int], None],
         on_failure: Callable[[str, Exception], None],
     ) -> None:
-        """Take the port at once, so that OSError says early that it is in use; 0 is a free one."""
-        self.functions, self.on_exchange, self.on_failure = functions, on_exchange, on_failure
+        """Take the port at once, so that OSError says early that it is in use; 0 is a free one.
+
+        `on_refusal` hears method, path and status of what the gateway answers itself, `on_failure` the name and the
+        exception of a function that raised.
+        """
+        self.functions, self.on_refusal, self.on_failure = functions, on_refusal, on_failure
         handler = type("Handler", (_Handler,), {"gateway": self})
         self._server = _Server(("127.0.0.1", port), handler)
 
@@ -103,13 +94,18 @@ class Gateway:
         try:
             event = self._event(method, target, headers, body, peer)
         except LynceusError as error:
-            return error_answer(error)
+            return self.refuse(method, target, error)
         try:
             answer: dict[str, Any] = self.functions.invoke(API, event)
         except Exception as error:  # noqa: BLE001  # Lambda reports any failure of a function alike
             self.on_failure(API, error)
             return _json_answer(502, {"message": "Internal server error"})
         return answer
+
+    def refuse(self, method: str, target: str, error: LynceusError) -> dict[str, Any]:
+        """The answer in the form of our errors, told to who watches."""
+        self.on_refusal(method, target.partition("?")[0], error.http_status)
+        return _json_answer(error.http_status, error.body())
 
     def _event(
         self, method: str, target: str, headers: Message[str, str], body: bytes, peer: tuple[str, int]
@@ -164,11 +160,6 @@ class Gateway:
             names.get("x-amzn-trace-id", "X-Amzn-Trace-Id"),
             [f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}"],
         )
-
-
-def error_answer(error: LynceusError) -> dict[str, Any]:
-    """The proxy answer for one of our errors."""
-    return _json_answer(error.http_status, error.body())
 
 
 def _json_answer(status: int, value: dict[str, Any]) -> dict[str, Any]:
@@ -258,25 +249,19 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30  # seconds that a sender may stay silent
 
     def _serve(self) -> None:
-        started = time.monotonic()
         try:
             body = read_body(self.headers, self.rfile)
         except LynceusError as error:
-            answer = error_answer(error)
+            answer = self.gateway.refuse(self.command, self.path, error)
             self.close_connection = True  # where the next request begins is not known
         else:
             answer = self.gateway.answer(self.command, self.path, self.headers, body, self.client_address)
-        headers = self._send(answer)
-        seconds = time.monotonic() - started
-        agent = self.headers.get("User-Agent", "")
-        self.gateway.on_exchange(
-            Exchange(self.command, self.path, answer["statusCode"], seconds, headers, agent)
-        )
+        self._send(answer)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815  # http.server
 
-    def _send(self, answer: Mapping[str, Any]) -> dict[str, str]:
-        """Write the proxy answer; the headers sent, names in lower case."""
+    def _send(self, answer: Mapping[str, Any]) -> None:
+        """Write the proxy answer."""
         raw = answer.get("body") or ""
         body = base64.b64decode(raw) if answer.get("isBase64Encoded") else raw.encode()
         pairs = [(name, str(value)) for name, value in (answer.get("headers") or {}).items()]
@@ -300,7 +285,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if self.close_connection:
             self._linger()
-        return {name.lower(): value for name, value in pairs}
 
     def _linger(self) -> None:
         """Let the sender read the answer before the connection is reset under what it still sends."""
@@ -312,4 +296,4 @@ class _Handler(BaseHTTPRequestHandler):
             pass
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent; `on_exchange` tells."""
+        """Stay silent; `on_refusal` and the functions' own log tell."""

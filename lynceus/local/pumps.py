@@ -10,8 +10,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-concurrency-scaling.ht
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -41,7 +41,7 @@ class Pump:
         self._concurrency = source.maximum_concurrency or CONCURRENCY
         self._free = threading.Semaphore(self._concurrency)
         self._stopping = threading.Event()
-        self._workers = ThreadPoolExecutor(self._concurrency, thread_name_prefix=source.name)
+        self._working: set[threading.Thread] = set()
         self._poller = threading.Thread(target=self._poll, name=f"pump-{source.name}", daemon=True)
         self._sqs = boto3.client(
             "sqs",
@@ -65,28 +65,34 @@ class Pump:
         What is not done by then stays in the queue, as when Lambda ends a container.
         """
         self._stopping.set()
-        self._poller.join(seconds)
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        until = time.monotonic() + seconds
+        for thread in list(self._working):
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _poll(self) -> None:
-        while not self._stopping.is_set():
-            slots = self._take_slots()
+        while slots := self._take_slots():
+            messages: Sequence[Mapping[str, Any]] = ()
             try:
-                messages: Sequence[Mapping[str, Any]] = self._receive(slots * self._batch) if slots else ()
+                messages = self._receive(slots * self._batch)
             except Exception as error:  # noqa: BLE001  # SQS away or stopped: Lambda polls on
                 if not self._stopping.is_set():
                     self._on_failure(f"poll of {self._name}", error)
-                messages = ()
                 self._stopping.wait(POLL_SECONDS)
+            if self._stopping.is_set():
+                return
             batches = [messages[at : at + self._batch] for at in range(0, len(messages), self._batch)]
             for batch in batches:
-                self._workers.submit(self._invoke, batch)
+                thread = threading.Thread(
+                    target=self._work, args=(batch,), name=self._source.name, daemon=True
+                )
+                self._working.add(thread)
+                thread.start()
             if slots > len(batches):
                 self._free.release(slots - len(batches))
 
     def _take_slots(self) -> int:
         """Claim the free slots, at least one: waits for it, 0 when it is time to stop."""
-        while not self._free.acquire(timeout=POLL_SECONDS):
+        while self._stopping.is_set() or not self._free.acquire(timeout=POLL_SECONDS):
             if self._stopping.is_set():
                 return 0
         slots = 1
@@ -104,14 +110,19 @@ class Pump:
         )
         return answer.get("Messages", [])
 
+    def _work(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        try:
+            self._invoke(messages)
+        finally:
+            self._working.discard(threading.current_thread())
+            self._free.release()
+
     def _invoke(self, messages: Sequence[Mapping[str, Any]]) -> None:
         try:
             self._functions.invoke(self._source.name, sqs_event(messages, self._arn))
         except Exception as error:  # noqa: BLE001  # whatever a function raises, its messages are left
             self._on_failure(self._source.name, error)
             return
-        finally:
-            self._free.release()
         try:
             for message in messages:
                 self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
