@@ -29,7 +29,6 @@ from chalicelib.core.signatures import (
     Token,
     form_fields,
     is_form,
-    sns_message,
 )
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -199,12 +198,6 @@ def sns_handshake(headers: Headers, payload: Any) -> Handshake | None:  # noqa: 
     if kind == "SubscriptionConfirmation":
         return Handshake(confirm=Subscription(payload["TopicArn"], payload["Token"]))
     return Handshake() if kind == "UnsubscribeConfirmation" else None
-
-
-def sns_payload(headers: Headers, body: bytes) -> Any:
-    """The envelope; `Message` stays the text it is."""
-    sns_message(body)
-    return json_payload(headers, body)
 
 
 def _media_type(headers: Headers) -> str:
@@ -518,7 +511,6 @@ _ROWS = (
         {"rsa": Way(Sns(()), options=("topic_arns", "tolerance", "certs"), required=("topic_arns",))},
         window=HOUR,  # all attempts end within 3600 seconds
         marks=("x-amz-sns-message-type",),
-        payload=sns_payload,
         event=entry("Type"),
         delivery_id=entry("MessageId"),
         hook_id=entry("TopicArn"),
