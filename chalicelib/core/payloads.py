@@ -251,10 +251,10 @@ def _unexpected_end() -> BadRequest:
 
 
 def _invalid(character: str, context: str) -> BadRequest:
-    return BadRequest(f"invalid character {_quoted(character)} {context}")
+    return BadRequest(f"invalid character {quoted(character)} {context}")
 
 
-def _quoted(character: str) -> str:
+def quoted(character: str) -> str:
     r"""Go's name for a byte: `'x'`, `'\n'`, `'\x01'`, `'ï'` for 0xEF.
 
     Source: encoding/json scanner.go, quoteChar; strconv.Quote.
