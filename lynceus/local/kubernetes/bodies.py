@@ -1,0 +1,194 @@
+"""From the bytes of a request to an object, with Go's words for what cannot be read.
+
+JSON, YAML and protobuf become the same plain values. Duplicate keys are findings, not errors: the last one wins, as
+it does in Go, and `fieldValidation` decides what follows.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import yaml
+
+from lynceus.local.kubernetes import protobufs
+from lynceus.local.kubernetes.statuses import Refusal, bad_request, unsupported_media
+
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+LARGEST: Final = 3 * 1024 * 1024  # bytes of a request body
+LARGEST_OBJECT: Final = 1_572_864  # bytes etcd takes in one request
+DEEPEST: Final = 200  # levels of nesting; the real server refuses 10,000, Python's parser far fewer
+MOST_NODES: Final = 1_000_000  # values in one document, YAML aliases unfolded
+
+
+class Unreadable(Exception):
+    """A body that is no document; the text is Go's."""
+
+
+def read_json(body: bytes) -> tuple[Any, list[str]]:
+    """The value and the paths of its duplicate keys; raises Unreadable."""
+    doubled: list[tuple[dict[str, Any], str]] = []
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(found)
+        if len(value) != len(found):
+            seen: set[str] = set()
+            for name, _ in found:
+                if name in seen:
+                    doubled.append((value, name))
+                seen.add(name)
+        return value
+
+    try:
+        text = body.decode("utf-8", "replace")
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise Unreadable(_go_error(error)) from None
+    except RecursionError:
+        raise Unreadable("exceeded max depth") from None
+    _check_size(value)
+    return value, [path for twice, name in doubled for path in _paths(value, twice, name, "")]
+
+
+def _no_constant(name: str) -> Any:
+    raise Unreadable(f"invalid character '{name[0]}' looking for beginning of value")
+
+
+def _paths(value: Any, twice: dict[str, Any], name: str, path: str) -> list[str]:
+    """Where in the value that very object stands."""
+    if value is twice:
+        return [f"{path}.{name}".lstrip(".")]
+    if isinstance(value, dict):
+        return [found for key, item in value.items() for found in _paths(item, twice, name, f"{path}.{key}")]
+    if isinstance(value, list):
+        return [found for at, item in enumerate(value) for found in _paths(item, twice, name, f"{path}[{at}]")]
+    return []
+
+
+def _go_error(error: json.JSONDecodeError) -> str:
+    """Python's complaint as encoding/json words it."""
+    text = error.doc
+    at = error.pos
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    if at >= len(text) or error.msg.startswith("Unterminated string"):
+        return "unexpected end of JSON input"
+    shown = f"invalid character {_go_character(text[at])}"
+    if error.msg.startswith(("Expecting property name", "Illegal trailing comma")):
+        return f"{shown} looking for beginning of object key string"
+    if error.msg.startswith("Expecting value"):
+        return f"{shown} looking for beginning of value"
+    if error.msg.startswith("Expecting ':'"):
+        return f"{shown} after object key"
+    if error.msg.startswith("Expecting ','"):
+        return f"{shown} after {'object key:value pair' if _inside_object(text[:at]) else 'array element'}"
+    if error.msg.startswith("Extra data"):
+        return f"{shown} after top-level value"
+    if error.msg.startswith("Invalid control"):
+        return f"{shown} in string literal"
+    return f"{shown} in string escape code"
+
+
+def _go_character(character: str) -> str:
+    return "'\\''" if character == "'" else repr(character)
+
+
+def _inside_object(text: str) -> bool:
+    """Whether the innermost bracket still open is a brace."""
+    depth: list[str] = []
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "{[":
+            depth.append(character)
+        elif character in "}]" and depth:
+            depth.pop()
+    return bool(depth) and depth[-1] == "{"
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML as Kubernetes reads it: times stay text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_yaml(body: bytes) -> Any:
+    """The document; raises Unreadable."""
+    try:
+        value = yaml.load(body, Loader=_Loader)  # noqa: S506 - a safe loader, with fewer resolvers
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise Unreadable(f"yaml: {' '.join(str(error).split())}") from None
+    _check_size(value)
+    return _string_keys(value)
+
+
+def _string_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_key(name): _string_keys(item) for name, item in value.items()}
+    return [_string_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def _key(name: Any) -> str:
+    return name if isinstance(name, str) else json.dumps(name, default=str)
+
+
+def _check_size(value: Any) -> None:
+    """Raises Unreadable on a document that is too deep, or too large once its aliases are unfolded."""
+    left = MOST_NODES
+    level = [value]
+    for _ in range(DEEPEST):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+            if len(below) > left:
+                raise Unreadable("document contains excessive aliasing")
+        left -= len(below)
+        if not below:
+            return
+        level = below
+    raise Unreadable("exceeded max depth")
+
+
+def read(body: bytes, content_type: str, message: str) -> tuple[Any, list[str]]:
+    """The document in a body of any form, and its duplicate keys; `message` names the built-in kind, if it is one.
+
+    Raises Refusal 415 for a form nobody here reads, Unreadable for a body that is none.
+    """
+    form = content_type.partition(";")[0].strip().lower()
+    if form in ("", JSON):
+        return read_json(body)
+    if form == YAML:
+        return read_yaml(body), []
+    if form == PROTOBUF and message:
+        try:
+            return protobufs.read(body, message), []
+        except protobufs.Garbled as error:
+            raise Unreadable(str(error)) from None
+    raise unsupported_media()
+
+
+def summary(body: bytes) -> str:
+    """The start of a body, as messages show it."""
+    if not body:
+        return "<empty>"
+    start = body[:30]
+    shown = start.decode("utf-8", "replace") if body[:1] == b"{" else start.hex()
+    return shown + (" ..." if len(body) > 30 else "")
+
+
+def unrecognized(kind: str, detail: str, body: bytes) -> Refusal:
+    """400 for a body without a readable version and kind."""
+    return bad_request(f"the object provided is unrecognized (must be of type {kind}): {detail} ({summary(body)})")

@@ -1,0 +1,214 @@
+"""What every object has in common: its metadata, decoded, checked and completed by the server.
+
+Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go and apiserver/pkg/registry/rest/{create,update}.go
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from lynceus.local.kubernetes import kinds
+from lynceus.local.kubernetes.schemas import Schema, child
+from lynceus.local.kubernetes.selectors import key_faults, value_faults
+from lynceus.local.kubernetes.statuses import (
+    Cause,
+    forbidden_field,
+    go_quoted,
+    invalid_value,
+    required,
+    too_long,
+)
+
+Object = dict[str, Any]
+
+MOST_ANNOTATED: Final = 262_144  # bytes of all annotations together
+_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # without vowels, so that no word is made by chance
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_LABEL_RULE: Final = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_SUBDOMAIN_RULE: Final = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+
+
+def timestamp(seconds: float) -> str:
+    """A Unix time as Kubernetes writes it, to the second."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def generated_name(prefix: str, chance: random.Random) -> str:
+    """The name made from a generateName: 58 characters of it at most, and five more."""
+    return prefix[:58] + "".join(chance.choices(_ALPHABET, k=5))
+
+
+def name_faults(name: str, form: str, *, prefix: bool = False) -> list[str]:
+    """What is wrong with a name; `form` is "subdomain", "label", "path" or "any", `prefix` allows a dash at the end."""
+    if form == "any":
+        return []
+    if form == "path":
+        if name in (".", ".."):
+            return [f"may not be '{name}'"]
+        return [f"may not contain '{bad}'" for bad in ("/", "%") if bad in name]
+    checked = name[:-1] + "a" if prefix and len(name) > 1 and name.endswith("-") else name
+    longest, pattern, rule = (63, _LABEL, _LABEL_RULE) if form == "label" else (253, _SUBDOMAIN, _SUBDOMAIN_RULE)
+    faults = [] if len(checked) <= longest else [f"must be no more than {longest} characters"]
+    return faults if pattern.match(checked) else [*faults, rule]
+
+
+def check_metadata(metadata: Object, *, namespaced: bool, form: str) -> list[Cause]:
+    """The findings about a new object's metadata, in the server's order."""
+    causes: list[Cause] = []
+    prefix = metadata.get("generateName")
+    if prefix:
+        faults = name_faults(prefix, form, prefix=True)
+        causes += [invalid_value("metadata.generateName", prefix, fault) for fault in faults]
+    name = metadata.get("name")
+    if not name:
+        causes.append(required("metadata.name", "name or generateName is required"))
+    elif not prefix or not causes:
+        causes += [invalid_value("metadata.name", name, fault) for fault in name_faults(name, form)]
+    if namespaced and not metadata.get("namespace"):
+        causes.append(required("metadata.namespace"))
+    return causes + check_mutable_metadata(metadata)
+
+
+def check_mutable_metadata(metadata: Object) -> list[Cause]:
+    """The findings about labels, annotations, owners and finalizers, which updates may bring too."""
+    causes: list[Cause] = []
+    for key, value in (metadata.get("labels") or {}).items():
+        causes += [invalid_value("metadata.labels", key, fault) for fault in key_faults(key)]
+        causes += [invalid_value("metadata.labels", value, fault) for fault in value_faults(value)]
+    annotations = metadata.get("annotations") or {}
+    for key in annotations:
+        causes += [invalid_value("metadata.annotations", key, fault) for fault in key_faults(key.lower())]
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > MOST_ANNOTATED:
+        causes.append(too_long("metadata.annotations", MOST_ANNOTATED))
+    for owner in metadata.get("ownerReferences") or ():
+        causes += [
+            invalid_value(f"metadata.ownerReferences.{name}", "", text)
+            for name, text in (
+                ("apiVersion", "version must not be empty"),
+                ("kind", "must not be empty"),
+                ("name", "must not be empty"),
+                ("uid", "must not be empty"),
+            )
+            if not owner.get(name)
+        ]
+    for finalizer in metadata.get("finalizers") or ():
+        causes += [invalid_value("metadata.finalizers", finalizer, fault) for fault in key_faults(finalizer)]
+    return causes
+
+
+def check_metadata_change(old: Object, new: Object) -> list[Cause]:
+    """The findings about an update's metadata, each twice: two layers of the server find them."""
+    causes = check_mutable_metadata(new)
+    for name in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"):
+        if old.get(name) != new.get(name):
+            causes.append(invalid_value(f"metadata.{name}", new.get(name), "field is immutable"))
+    if old.get("deletionTimestamp"):
+        added = [each for each in new.get("finalizers") or () if each not in (old.get("finalizers") or ())]
+        if added:
+            listed = ", ".join(go_quoted(each) for each in added)
+            detail = (
+                "no new finalizers can be added if the object is being deleted, "
+                f"found new finalizers []string{{{listed}}}"
+            )
+            causes.append(forbidden_field("metadata.finalizers", detail))
+    return [cause for cause in causes for _ in range(2)]
+
+
+def finalizer_warnings(metadata: Object) -> list[str]:
+    """A warning per finalizer without a domain."""
+    return [
+        f"metadata.finalizers: {go_quoted(each)}: prefer a domain-qualified finalizer name to avoid accidental "
+        "conflicts with other finalizer writers"
+        for each in metadata.get("finalizers") or ()
+        if "/" not in each and each not in ("orphan", "foregroundDeletion", "kubernetes")
+    ]
+
+
+_GO_TYPES: Final = {"string": "string", "integer": "int64", "boolean": "bool"}
+_FOUND: Final = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+_SCALARS: Final[dict[str, tuple[type, ...]]] = {"string": (str,), "integer": (int,), "boolean": (bool,)}
+
+
+def decoding_error(value: Any, schema: Schema, *, struct: str, path: str = "") -> str:
+    """Go's words for the first value that does not fit its field, "" when all do."""
+    expected = schema.get("type")
+    if value is None or expected is None:
+        return ""
+    found = _FOUND.get(type(value), "value")
+    if expected == "object":
+        if not isinstance(value, dict):
+            return _cannot(found, struct, path, _go_type(schema))
+        struct = schema.get("x-go-type", struct)
+        for name, item in value.items():
+            below = child(schema, name)
+            # A map's entries are called by the map's field.
+            where = path if "additionalProperties" in schema else f"{path}.{name}".lstrip(".")
+            if below is not None and (error := decoding_error(item, below, struct=struct, path=where)):
+                return error
+        return ""
+    if expected == "array":
+        if not isinstance(value, list):
+            return _cannot(found, struct, path, _go_type(schema))
+        errors = (decoding_error(item, schema.get("items") or {}, struct=struct, path=path) for item in value)
+        return next(filter(None, errors), "")
+    right = isinstance(value, _SCALARS[expected]) and (expected == "boolean" or not isinstance(value, bool))
+    return "" if right else _cannot(found, struct, path, _GO_TYPES[expected])
+
+
+def _cannot(found: str, struct: str, path: str, type_: str) -> str:
+    return f"json: cannot unmarshal {found} into Go struct field {struct}.{path} of type {type_}"
+
+
+def _go_type(schema: Schema) -> str:
+    if "additionalProperties" in schema:
+        return f"map[string]{_go_type(schema['additionalProperties'])}"
+    if schema.get("type") == "array":
+        return f"[]{_go_type(schema.get('items') or {})}"
+    return str(schema.get("x-go-type") or _GO_TYPES.get(str(schema.get("type")), "interface {}"))
+
+
+METADATA: Final = kinds.schema("ObjectMeta")
+
+
+def prepare_create(instance: Object, *, uid: str, now: str, generation: bool) -> None:
+    """Fill in what the server alone decides about a new object; what the client said of it is dropped."""
+    metadata = instance["metadata"]
+    for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        metadata.pop(name, None)
+    metadata["uid"] = uid
+    metadata["creationTimestamp"] = now
+    if generation:
+        metadata["generation"] = 1
+
+
+def prepare_update(old: Object, new: Object) -> None:
+    """Carry over what updates cannot change; an absent uid means the same object."""
+    was, metadata = old["metadata"], new["metadata"]
+    metadata.pop("selfLink", None)
+    for name in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        if name in was:
+            metadata[name] = was[name]
+        else:
+            metadata.pop(name, None)
+    if not metadata.get("uid"):
+        metadata["uid"] = was["uid"]
+    if not metadata.get("resourceVersion"):
+        metadata["resourceVersion"] = was["resourceVersion"]
+
+
+def content(instance: Object, *, status: bool) -> Object:
+    """What an object is about: all of it but metadata, and but status where that has its own path."""
+    left_out = {"metadata"} if status else {"metadata", "status"}
+    return {name: value for name, value in instance.items() if name not in left_out}

@@ -1,0 +1,351 @@
+"""What is particular to a built-in kind: the form of its names, its defaults, its findings.
+
+A `Strategy` is a row; kinds without one have none of these. Custom resources are checked by their schema alone.
+Source: kubernetes pkg/registry/<group>/<kind>/strategy.go and pkg/apis/<group>/validation.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lynceus.local.kubernetes.selectors import key_faults
+from lynceus.local.kubernetes.statuses import (
+    Cause,
+    bad_request,
+    forbidden_field,
+    invalid_value,
+    required,
+    unsupported,
+)
+
+Object = dict[str, Any]
+_RBAC: Final = "rbac.authorization.k8s.io"
+SA_TOKEN: Final = "kubernetes.io/service-account-token"  # noqa: S105 - a type's name
+SA_NAME: Final = "kubernetes.io/service-account.name"
+_DATA_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+\Z")
+_DATA_KEY_RULE: Final = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
+    "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
+
+
+def _nothing(_instance: Object) -> None:
+    """No defaults."""
+
+
+def _no_findings(_instance: Object) -> list[Cause]:
+    return []
+
+
+def _no_change_findings(_old: Object, _new: Object) -> list[Cause]:
+    return []
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """The particulars of one kind."""
+
+    name_form: str = "subdomain"  # see objects.name_faults
+    fill: Callable[[Object], None] = _nothing  # defaults, in place
+    check: Callable[[Object], list[Cause]] = _no_findings
+    check_change: Callable[[Object, Object], list[Cause]] = _no_change_findings
+    returns_deleted: bool = False  # DELETE answers the object instead of a Status
+    unconditional_update: bool = True  # PUT without resourceVersion overwrites
+    create_on_update: bool = False  # PUT of a name that does not exist creates it
+
+
+# -- namespaces, secrets, config maps ------------------------------------------------------------------------
+
+
+def _fill_namespace(instance: Object) -> None:
+    name = instance["metadata"].get("name")
+    if name:
+        instance["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name
+    instance["spec"] = {"finalizers": ["kubernetes"]} | (instance.get("spec") or {})
+    instance["status"] = {"phase": "Active"} | (instance.get("status") or {})
+
+
+def _fill_secret(instance: Object) -> None:
+    texts = instance.pop("stringData", None) or {}
+    if texts:
+        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
+        instance["data"] = (instance.get("data") or {}) | encoded
+    instance["type"] = instance.get("type") or "Opaque"
+    for value in (instance.get("data") or {}).values():
+        try:
+            base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            raise bad_request(
+                'Secret in version "v1" cannot be handled as a Secret: '
+                f"illegal base64 data at input byte {_first_bad(value)}"
+            ) from None
+
+
+def _first_bad(text: str) -> int:
+    return next(
+        (at for at, character in enumerate(text) if not (character.isalnum() or character in "+/=")), len(text)
+    )
+
+
+def _check_keys(instance: Object) -> list[Cause]:
+    return [
+        invalid_value(f"{field}[{key}]", key, _DATA_KEY_RULE)
+        for field in ("data", "binaryData")
+        for key in instance.get(field) or {}
+        if not _DATA_KEY.match(key)
+    ]
+
+
+def _check_secret(instance: Object) -> list[Cause]:
+    causes = _check_keys(instance)
+    annotations = instance["metadata"].get("annotations") or {}
+    if instance.get("type") == SA_TOKEN and not annotations.get(SA_NAME):
+        causes.append(required(f"metadata.annotations[{SA_NAME}]"))
+    return causes
+
+
+def _check_frozen(old: Object, new: Object) -> list[Cause]:
+    if not old.get("immutable"):
+        return []
+    causes = []
+    if not new.get("immutable"):
+        causes.append(forbidden_field("immutable", "field is immutable when `immutable` is set"))
+    causes += [
+        forbidden_field(field, "field is immutable when `immutable` is set")
+        for field in ("data", "binaryData")
+        if (old.get(field) or {}) != (new.get(field) or {})
+    ]
+    return causes
+
+
+def _check_secret_change(old: Object, new: Object) -> list[Cause]:
+    causes = _check_frozen(old, new)
+    if old.get("type") != new.get("type"):
+        causes.append(invalid_value("type", new.get("type"), "field is immutable"))
+    return causes
+
+
+# -- events --------------------------------------------------------------------------------------------------
+
+
+def _check_involved(instance: Object, involved: Object) -> list[Cause]:
+    """The event lies beside what it is about; what has no namespace is told of in `default`."""
+    where, mine = involved.get("namespace", ""), instance["metadata"].get("namespace", "")
+    if where == mine or (not where and mine == "default"):
+        return []
+    return [invalid_value("involvedObject.namespace", where, "does not match event.namespace")]
+
+
+def _check_event(instance: Object) -> list[Cause]:
+    return _check_involved(instance, instance.get("involvedObject") or {})
+
+
+_NEW_EVENT_TEXTS: Final = (("reportingInstance", 128), ("action", 128), ("reason", 128))
+
+
+def _check_new_event(instance: Object) -> list[Cause]:
+    causes = _check_involved(instance, instance.get("regarding") or {})
+    if not instance.get("eventTime"):
+        causes.append(required("eventTime"))
+    reporter = instance.get("reportingController")
+    if not reporter:
+        causes.append(required("reportingController"))
+    else:
+        causes += [invalid_value("reportingController", reporter, fault) for fault in key_faults(reporter)]
+    for name, longest in _NEW_EVENT_TEXTS:
+        text = instance.get(name) or ""
+        if not text:
+            causes.append(required(name))
+        elif len(text) > longest:
+            causes.append(invalid_value(name, "", f"can have at most {longest} characters"))
+    if len(instance.get("note") or "") > 1024:
+        causes.append(invalid_value("message", "", "can have at most 1024 characters"))
+    kind = instance.get("type")
+    if kind not in ("Normal", "Warning"):
+        causes.append(invalid_value("type", "", f"has invalid value: {kind or ''}"))
+    return causes
+
+
+# The two groups show the same objects under other names. Source: kubernetes pkg/apis/events/v1/conversion.go
+_EVENT_NAMES: Final = {
+    "regarding": "involvedObject",
+    "note": "message",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+_CORE_EVENT_NAMES: Final = {core: new for new, core in _EVENT_NAMES.items()}
+
+
+def core_event(instance: Object) -> Object:
+    """An events.k8s.io Event as the core group has it, which is how events are kept."""
+    return {_EVENT_NAMES.get(name, name): value for name, value in instance.items()} | {"apiVersion": "v1"}
+
+
+def new_event(instance: Object) -> Object:
+    """A kept Event as events.k8s.io shows it."""
+    named = {_CORE_EVENT_NAMES.get(name, name): value for name, value in instance.items()}
+    return named | {"apiVersion": "events.k8s.io/v1"}
+
+
+# -- RBAC ----------------------------------------------------------------------------------------------------
+
+
+def _fill_role(instance: Object) -> None:
+    if instance.get("rules") is None:
+        instance["rules"] = None
+
+
+def _check_rules(instance: Object, *, namespaced: bool) -> list[Cause]:
+    causes: list[Cause] = []
+    for at, rule in enumerate(instance.get("rules") or ()):
+        path = f"rules[{at}]"
+        if not rule.get("verbs"):
+            causes.append(required(f"{path}.verbs", "verbs must contain at least one value"))
+        if rule.get("nonResourceURLs"):
+            if namespaced:
+                detail = "namespaced rules cannot apply to non-resource URLs"
+                causes.append(invalid_value(f"{path}.nonResourceURLs", rule["nonResourceURLs"], detail))
+            if any(rule.get(name) for name in ("apiGroups", "resources", "resourceNames")):
+                detail = "rules cannot apply to both regular resources and non-resource URLs"
+                causes.append(invalid_value(f"{path}.nonResourceURLs", rule["nonResourceURLs"], detail))
+            continue
+        if not rule.get("apiGroups"):
+            causes.append(required(f"{path}.apiGroups", "resource rules must supply at least one api group"))
+        if not rule.get("resources"):
+            causes.append(required(f"{path}.resources", "resource rules must supply at least one resource"))
+    return causes
+
+
+def _fill_binding(instance: Object) -> None:
+    reference = instance.get("roleRef") or {}
+    instance["roleRef"] = reference | {"apiGroup": reference.get("apiGroup") or _RBAC}
+    for subject in instance.get("subjects") or ():
+        if subject.get("kind") in ("User", "Group") and not subject.get("apiGroup"):
+            subject["apiGroup"] = _RBAC
+
+
+def _check_binding(instance: Object, *, namespaced: bool) -> list[Cause]:
+    causes: list[Cause] = []
+    reference = instance["roleRef"]
+    if reference["apiGroup"] != _RBAC:
+        causes.append(unsupported("roleRef.apiGroup", reference["apiGroup"], [_RBAC]))
+    kinds = ["Role", "ClusterRole"] if namespaced else ["ClusterRole"]
+    if reference.get("kind") not in kinds:
+        causes.append(unsupported("roleRef.kind", reference.get("kind", ""), sorted(kinds)))
+    if not reference.get("name"):
+        causes.append(required("roleRef.name"))
+    for at, subject in enumerate(instance.get("subjects") or ()):
+        path = f"subjects[{at}]"
+        if not subject.get("name"):
+            causes.append(required(f"{path}.name"))
+        kind = subject.get("kind", "")
+        if kind not in ("ServiceAccount", "User", "Group"):
+            causes.append(unsupported(f"{path}.kind", kind, ["Group", "ServiceAccount", "User"]))
+        if kind == "ServiceAccount" and not namespaced and not subject.get("namespace"):
+            causes.append(required(f"{path}.namespace"))
+    return causes
+
+
+def _check_binding_change(old: Object, new: Object) -> list[Cause]:
+    if old["roleRef"] == new["roleRef"]:
+        return []
+    return [invalid_value("roleRef", new["roleRef"], "cannot change roleRef")]
+
+
+# -- custom resource definitions -----------------------------------------------------------------------------
+
+
+def _fill_definition(instance: Object) -> None:
+    spec = instance.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    kind = names.get("kind") or ""
+    names.setdefault("singular", kind.lower())
+    names.setdefault("listKind", f"{kind}List")
+    spec.setdefault("conversion", {"strategy": "None"})
+    if instance.get("status") is None:
+        instance["status"] = {"conditions": [], "acceptedNames": {}, "storedVersions": []}
+
+
+def _check_definition(instance: Object) -> list[Cause]:
+    causes: list[Cause] = []
+    spec = instance["spec"]
+    names = spec["names"]
+    name = f"{names.get('plural', '')}.{spec.get('group', '')}"
+    if instance["metadata"].get("name") != name:
+        detail = 'must be spec.names.plural+"."+spec.group'
+        causes.append(invalid_value("metadata.name", instance["metadata"].get("name"), detail))
+    if not spec.get("group"):
+        causes.append(required("spec.group"))
+    if spec.get("scope") not in ("Cluster", "Namespaced"):
+        causes.append(unsupported("spec.scope", spec.get("scope", ""), ["Cluster", "Namespaced"]))
+    causes += [required(f"spec.names.{part}") for part in ("plural", "kind") if not names.get(part)]
+    versions = [version for version in spec.get("versions") or () if isinstance(version, dict)]
+    if sum(bool(version.get("storage")) for version in versions) != 1:
+        detail = "must have exactly one version marked as storage version"
+        causes.append(invalid_value("spec.versions", spec.get("versions"), detail))
+    for at, version in enumerate(versions):
+        if not isinstance((version.get("schema") or {}).get("openAPIV3Schema"), dict):
+            causes.append(required(f"spec.versions[{at}].schema.openAPIV3Schema", "schemas are required"))
+    return causes
+
+
+def accept_definition(instance: Object, now: str) -> None:
+    """Write the status that says the definition's kind is being served, in place."""
+    spec = instance["spec"]
+    known = {each["type"]: each for each in (instance.get("status") or {}).get("conditions") or ()}
+
+    def condition(kind: str, reason: str, message: str) -> Object:
+        since = known.get(kind, {}).get("lastTransitionTime", now)
+        return {"type": kind, "status": "True", "lastTransitionTime": since, "reason": reason, "message": message}
+
+    instance["status"] = {
+        "conditions": [
+            condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+            condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+        ],
+        "acceptedNames": dict(spec["names"]),
+        "storedVersions": [version["name"] for version in spec["versions"] if version.get("storage")],
+    }
+
+
+STRATEGIES: Final[dict[str, Strategy]] = {
+    "namespaces": Strategy("label", _fill_namespace),
+    "serviceaccounts": Strategy(returns_deleted=True),
+    "configmaps": Strategy(check=_check_keys, check_change=_check_frozen),
+    "secrets": Strategy(fill=_fill_secret, check=_check_secret, check_change=_check_secret_change),
+    "events": Strategy("any", check=_check_event, create_on_update=True),
+    f"roles.{_RBAC}": Strategy(
+        "path", _fill_role, lambda role: _check_rules(role, namespaced=True), create_on_update=True
+    ),
+    f"clusterroles.{_RBAC}": Strategy(
+        "path", _fill_role, lambda role: _check_rules(role, namespaced=False), create_on_update=True
+    ),
+    f"rolebindings.{_RBAC}": Strategy(
+        "path",
+        _fill_binding,
+        lambda binding: _check_binding(binding, namespaced=True),
+        _check_binding_change,
+        create_on_update=True,
+    ),
+    f"clusterrolebindings.{_RBAC}": Strategy(
+        "path",
+        _fill_binding,
+        lambda binding: _check_binding(binding, namespaced=False),
+        _check_binding_change,
+        create_on_update=True,
+    ),
+    "customresourcedefinitions.apiextensions.k8s.io": Strategy(
+        fill=_fill_definition, check=_check_definition, unconditional_update=False
+    ),
+}
+# Seen through events.k8s.io, an event is held to more.
+NEW_EVENT: Final = Strategy(check=_check_new_event)
+CUSTOM: Final = Strategy(unconditional_update=False)
