@@ -229,7 +229,9 @@ def match(
 def exhausted(bindings: Iterable[Binding], after: str) -> tuple[Verdict, ...]:
     """Error verdicts for the bindings behind `after`, when even the worker's budget has ended."""
     return tuple(
-        _verdict(binding, ERROR, reasons.BUDGET_EXHAUSTED, "the budget of this event ended before this binding")
+        _verdict(
+            binding, ERROR, reasons.BUDGET_EXHAUSTED, "the budget of this event ended before this binding"
+        )
         for binding in sorted(bindings, key=lambda binding: binding.name)
         if binding.name > after
     )
@@ -347,7 +349,7 @@ def _value(parameter: Parameter, env: Mapping[str, Any]) -> str:
         raise Misconfigured(f'failed to convert result to JSON "{name}" expression: {error}') from error
 
 
-_HEADER_NAME = re.compile(r"""["'`](x-[a-z0-9_.-]{1,100})["'`]""")
+_HEADER_NAME = re.compile(r"""["'`]((?:x-|webhook-|svix-|ce-|stripe-)[a-z0-9_.-]{1,100})["'`]""")
 
 
 def headers_mentioned(bindings: Sequence[Binding]) -> frozenset[str]:

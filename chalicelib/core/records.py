@@ -16,6 +16,8 @@ from typing import Any
 
 from chalicelib.core.bindings import ERROR, NOT_MATCHED, Verdict
 from chalicelib.core.events import Account, Event
+from chalicelib.core.payloads import decode
+from chalicelib.core.providers import PROVIDERS
 from chalicelib.core.submissions import Pointer
 
 # Headers kept of every event (rule 18); the names that bindings mention join them.
@@ -95,13 +97,23 @@ def kept_headers(headers: Sequence[tuple[str, str]], mentioned: frozenset[str]) 
     return kept
 
 
+def payload_of(record: EventRecord, body: bytes) -> Any:
+    """The payload in a kept body, read as its sender's kind is read; raises BadRequest where it is none."""
+    if not record.provider:
+        return decode(body)
+    headers = {name: tuple(values) for name, values in record.headers.items()}
+    headers["content-type"] = (record.content_type,)
+    return PROVIDERS[record.provider].payload(headers, body)
+
+
 def event_of(record: EventRecord, payload: Any) -> Event:
     """The Event in a record, with the payload decoded again from the kept body."""
+    shown = ("x-", *(PROVIDERS[record.provider].shown if record.provider in PROVIDERS else ()))
     return Event(
         id=record.id,
         namespace=record.namespace,
         discriminator=record.discriminator,
-        metadata={name: values for name, values in record.headers.items() if name.startswith("x-")},
+        metadata={name: list(values) for name, values in record.headers.items() if name.startswith(shown)},
         payload=payload,
         received_at=record.received_at,
         account=record.account,

@@ -17,7 +17,7 @@ the object was made and deleted again in between.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,9 +46,9 @@ def digest_of(*parts: str) -> str:
     return hasher.hexdigest()[:32]
 
 
-def claim_key(namespace: str, discriminator: str, client: str, hook_id: str, delivery_id: str) -> str:
-    """What makes two deliveries the same (rule 1): a GUID alone is shared by all hooks of one event."""
-    return digest_of("claim", namespace, discriminator, client, hook_id, delivery_id)
+def claim_key(namespace: str, discriminator: str, sender: str, claim: Sequence[str]) -> str:
+    """What makes two deliveries the same (rule 1): `claim` holds hook and delivery id, never a GUID alone."""
+    return digest_of("claim", namespace, discriminator, sender, *claim)
 
 
 def event_id(key: str, epoch: int = 0) -> str:

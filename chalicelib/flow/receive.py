@@ -31,7 +31,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.events import RFC1123_LABEL, Account, Delivery, Event, metadata_of
 from chalicelib.core.payloads import decode
-from chalicelib.core.records import EventRecord, body_digest, fold, kept_headers
+from chalicelib.core.records import EventRecord, body_digest, fold, kept_headers, payload_of
 from chalicelib.core.submissions import SUCCEEDED, Submission, claim_key, digest_of, event_id, reopen
 from chalicelib.flow.known import KnownBindings
 from chalicelib.ports import Ports
@@ -65,17 +65,18 @@ class Arrival:
     record: EventRecord  # epoch 0, no verdicts yet
     body: bytes  # as it is stored
     payload: Any
-    headers: tuple[tuple[str, str], ...]  # without the credentials
+    metadata: Mapping[str, list[str]]  # what expressions see
+    headers: tuple[tuple[str, str], ...]  # without the credentials: what may be kept
     window: timedelta  # how long a redelivery counts as a retry
 
     def event(self, identity: str) -> Event:
-        """The event under an id; the metadata are the x- headers."""
+        """The event under an id."""
         record = self.record
         return Event(
             id=identity,
             namespace=record.namespace,
             discriminator=record.discriminator,
-            metadata=metadata_of(self.headers),
+            metadata=self.metadata,
             payload=self.payload,
             received_at=record.received_at,
             account=record.account,
@@ -161,31 +162,31 @@ def _for_a_client(delivery: Delivery, ports: Ports) -> bool:
         clients = ports.secrets.webhook_clients(delivery.namespace)
     except LynceusError:
         return False
-    return webhooks.reads_authorization(delivery, clients or ())
+    return bool(webhooks.candidates(delivery, clients or ()))
 
 
 def _from_client(delivery: Delivery, found: webhooks.Authenticated, request_id: str, ports: Ports) -> Arrival:
+    client = found.client
     try:
-        uid = ports.cluster.account_uid(delivery.namespace, found.client.name)
+        uid = ports.cluster.account_uid(delivery.namespace, client.name)
     except LynceusError:
         uid = ""  # the worker looks again
-    account = Account(delivery.namespace, found.client.name, uid)
-    body = found.stored_body
+    account = Account(delivery.namespace, client.name, uid)
     key = ""
-    if found.delivery_id:
-        key = claim_key(
-            delivery.namespace, delivery.discriminator, found.client.name, found.hook_id, found.delivery_id
-        )
-    record = _record(delivery, account, key, request_id, body)
+    if found.claim:
+        key = claim_key(delivery.namespace, delivery.discriminator, client.name, found.claim)
     record = replace(
-        record,
-        client=found.client.name,
-        provider=found.client.type,
-        event_type=found.event_type,
-        action=found.action,
-        delivery_id=found.delivery_id,
+        _record(delivery, account, key, request_id, delivery.body),
+        client=client.name,
+        provider=client.type,
+        event_type=found.event_type or "",
+        action=found.action or "",
+        delivery_id=found.delivery_id or "",
     )
-    return Arrival(record, body, found.payload, _visible(delivery, found.credentials), found.window)
+    headers = _without(delivery, client.credential_headers)
+    return Arrival(
+        record, delivery.body, found.payload, found.metadata, headers, timedelta(seconds=found.window)
+    )
 
 
 def _from_caller(delivery: Delivery, authorization: str, request_id: str, ports: Ports) -> Arrival:
@@ -198,14 +199,13 @@ def _from_caller(delivery: Delivery, authorization: str, request_id: str, ports:
             "events are accepted from accounts of the namespace they are sent to"
         )
     wish = delivery.header("idempotency-key") or ""
-    key = claim_key(delivery.namespace, delivery.discriminator, account.username, "", wish) if wish else ""
+    key = claim_key(delivery.namespace, delivery.discriminator, account.username, (wish,)) if wish else ""
     record = replace(_record(delivery, account, key, request_id, delivery.body), delivery_id=wish)
-    return Arrival(
-        record, delivery.body, payload, _visible(delivery, webhooks.CREDENTIAL_HEADERS), CALLERS_WINDOW
-    )
+    headers = _without(delivery, webhooks.CREDENTIAL_HEADERS)
+    return Arrival(record, delivery.body, payload, metadata_of(headers), headers, CALLERS_WINDOW)
 
 
-def _visible(delivery: Delivery, credentials: frozenset[str]) -> tuple[tuple[str, str], ...]:
+def _without(delivery: Delivery, credentials: frozenset[str]) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in delivery.headers if name.lower() not in credentials)
 
 
@@ -256,11 +256,8 @@ def _matched(
     else:
         matching = match(arrival.event(record.id), bindings.bindings, budget)
     # While bindings are still to be asked nobody knows which headers they mention: keep what they may see.
-    mentioned = (
-        bindings.headers
-        if bindings and matching.deferred_after is None
-        else frozenset(metadata_of(arrival.headers))
-    )
+    known_all = bindings is not None and matching.deferred_after is None
+    mentioned = bindings.headers if bindings and known_all else frozenset(arrival.metadata)
     verdicts, counts = fold(matching.verdicts)
     record = replace(
         record,
@@ -445,6 +442,7 @@ def envelope_of(arrival: Arrival) -> dict[str, Any]:
         "record": {name: getattr(record, name) for name in _ENVELOPED},
         "account": [record.account.namespace, record.account.name, record.account.uid],
         "received_at": record.received_at.isoformat(),
+        "metadata": dict(arrival.metadata),
         "headers": [list(pair) for pair in arrival.headers],
         "window": arrival.window.total_seconds(),
         "body": base64.b64encode(zlib.compress(arrival.body, 6)).decode("ascii"),
@@ -462,7 +460,8 @@ def arrival_of(message: Mapping[str, Any]) -> Arrival:
     return Arrival(
         record,
         body,
-        webhooks.payload_of(record.provider, record.content_type, body),
+        payload_of(record, body),
+        message["metadata"],
         tuple((str(name), str(value)) for name, value in message["headers"]),
         timedelta(seconds=float(message["window"])),
     )

@@ -20,11 +20,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.core import reasons, webhooks
+from chalicelib.core import reasons
 from chalicelib.core.bindings import ERROR, Matching, exhausted, managed, match
 from chalicelib.core.errors import BadRequest, Conflict, LynceusError, NotFound
 from chalicelib.core.failures import END, GRACE, GRACE_SECONDS, GRACE_TRIES
-from chalicelib.core.records import event_of
+from chalicelib.core.records import event_of, payload_of
 from chalicelib.core.submissions import LEASE, Pointer, Submission, backoff, leased, wait
 from chalicelib.core.workflows import workflow_for
 from chalicelib.flow import crons
@@ -215,7 +215,7 @@ def match_later(event_id: str, ports: Ports, settings: Settings, known: KnownBin
         return  # the sweep rings again: the outbox keeps the event for as long as it is unmatched
     try:
         body = ports.ledger.body(record)
-        payload = webhooks.payload_of(record.provider, record.content_type, body)
+        payload = payload_of(record, body)
     except (NotFound, BadRequest) as error:
         ports.journal.error(
             "event.body_lost", namespace=record.namespace, event_id=record.id, error=error.message
