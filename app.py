@@ -6,10 +6,8 @@ The names of these functions are the keys of `.chalice/config.json` and of the p
 from __future__ import annotations
 
 import os
-from typing import Any
 
-from chalice import Response, Rate
-from chalice.app import CloudWatchEvent, SQSEvent
+from chalice.app import CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import handlers
 from chalicelib.handlers import RawBodyChalice
@@ -24,15 +22,13 @@ ANY_BODY = ["*/*"]  # a signature covers bytes, whatever they are called
 @app.route("/api/v1/events/{namespace}", methods=["POST", "OPTIONS"], content_types=ANY_BODY)
 def events(namespace: str) -> Response:
     """The events API without a discriminator (Argo's trailing slash is dropped before it gets here)."""
-    return handlers.events(app.current_request, namespace, "")
+    return handlers.events(app, namespace, "")
 
 
-@app.route(
-    "/api/v1/events/{namespace}/{discriminator}", methods=["POST", "OPTIONS"], content_types=ANY_BODY
-)
+@app.route("/api/v1/events/{namespace}/{discriminator}", methods=["POST", "OPTIONS"], content_types=ANY_BODY)
 def discriminated_events(namespace: str, discriminator: str) -> Response:
     """The events API."""
-    return handlers.events(app.current_request, namespace, discriminator)
+    return handlers.events(app, namespace, discriminator)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="tick")

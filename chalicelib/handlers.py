@@ -13,8 +13,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from chalice import Chalice, Response
-from chalice.app import CloudWatchEvent, Request, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, Request, Response, SQSEvent
 
 from chalicelib import wiring
 from chalicelib.core.errors import LynceusError, NotImplementedHere, WebhookRefused
@@ -24,7 +23,7 @@ from chalicelib.flow.submit import work as work_message
 from chalicelib.flow.tick import tick as tick_once
 
 
-class RawBodyChalice(Chalice):  # type: ignore[misc]  # chalice has no types
+class RawBodyChalice(Chalice):
     """Chalice that hands over the exact bytes of a body.
 
     With every type binary, Chalice refuses requests without an Accept header after the view has run, and webhook
@@ -39,7 +38,9 @@ class RawBodyChalice(Chalice):  # type: ignore[misc]  # chalice has no types
         """The Lambda entry of all routes."""
         headers = {str(name).lower(): value for name, value in (event.get("headers") or {}).items()}
         headers.setdefault("accept", "*/*")
-        answer = super().__call__({**event, "headers": headers, "multiValueHeaders": _pairs_of(event)}, context)
+        answer = super().__call__(
+            {**event, "headers": headers, "multiValueHeaders": _pairs_of(event)}, context
+        )
         if answer.get("isBase64Encoded"):
             # All our bodies are text. As text they reach every sender as they are, whatever it says it accepts.
             answer = {**answer, "body": base64.b64decode(answer["body"]).decode(), "isBase64Encoded": False}
@@ -59,19 +60,27 @@ def delivery_of(request: Request, namespace: str, discriminator: str, received_a
     event = request.to_original_event()
     headers = [(name, value) for name, values in event["multiValueHeaders"].items() for value in values]
     query = event.get("multiValueQueryStringParameters") or {}
+    body = request.raw_body
     return Delivery(
         namespace=unquote(namespace),
         discriminator=unquote(discriminator),
         method=request.method,
         headers=headers,
         query={str(name): [str(value) for value in values] for name, values in query.items()},
-        body=request.raw_body,
+        body=body if isinstance(body, bytes) else body.encode("utf-8", "replace"),
         received_at=received_at,
     )
 
 
-def events(request: Request, namespace: str, discriminator: str) -> Response:
+def _request(app: Chalice) -> Request:
+    if app.current_request is None:
+        raise AssertionError("a view runs inside a request")
+    return app.current_request
+
+
+def events(app: Chalice, namespace: str, discriminator: str) -> Response:
     """The answer of the events API."""
+    request = _request(app)
 
     def answer(container: wiring.Container) -> Answer:
         delivery = delivery_of(request, namespace, discriminator, container.ports.clock.now())
@@ -111,7 +120,9 @@ def _respond(function: str, namespace: str, answer: Callable[[wiring.Container],
             answered = _refusal(error)
             detail = getattr(error, "detail", "") or error.message
             journal.count("refused")
-            journal.log("request.refused", status=answered.status, reason=type(error).__name__, detail=detail[:300])
+            journal.log(
+                "request.refused", status=answered.status, reason=type(error).__name__, detail=detail[:300]
+            )
         except Exception as error:  # noqa: BLE001  # nothing of ours may answer a stranger with a trace
             answered = Answer(500, {"code": 13, "message": "internal error"})
             journal.error("request.failed", error=type(error).__name__, text=str(error)[:300])
@@ -131,12 +142,10 @@ def _refusal(error: LynceusError) -> Answer:
 
 def response_of(answer: Answer) -> Response:
     """The response in Argo's form: compact JSON, with the characters escaped that Go escapes."""
-    headers = {"Content-Type": "application/json", **answer.headers}
+    headers: dict[str, str | list[str]] = {"Content-Type": "application/json", **answer.headers}
     body = answer.body
     if not isinstance(body, bytes):
         text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
         text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
         body = text.encode("utf-8", "replace")
     return Response(body, headers=headers, status_code=answer.status)
-
-
