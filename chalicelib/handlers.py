@@ -87,11 +87,10 @@ def events(app: Chalice, namespace: str, discriminator: str) -> Response:
         # Argo takes what follows a colon for a verb, and has none (argo-triggers 1.1).
         if ":" in delivery.discriminator:
             raise NotImplementedHere
-        return receive(
-            delivery, str(request.context["requestId"]), container.ports, container.settings, container.known
-        )
+        identity = request.context.get("requestId") or app.lambda_context.aws_request_id
+        return receive(delivery, str(identity), container.ports, container.settings, container.known)
 
-    return _respond("api", unquote(namespace), answer)
+    return _respond("api", answer)
 
 
 def tick(event: CloudWatchEvent) -> None:
@@ -109,11 +108,12 @@ def work(event: SQSEvent, function: str) -> None:
             work_message(record.body, container.ports, container.settings, container.known)
 
 
-def _respond(function: str, namespace: str, answer: Callable[[wiring.Container], Answer]) -> Response:
+def _respond(function: str, answer: Callable[[wiring.Container], Answer]) -> Response:
     container = wiring.container(function)
     journal = container.journal
     started = container.ports.clock.monotonic()
-    with journal.within(function=function, namespace=namespace[:63]):
+    # No namespace here: it is a stranger's word until the sender is known, and would become a metric's dimension.
+    with journal.within(function=function):
         try:
             answered = answer(container)
         except LynceusError as error:

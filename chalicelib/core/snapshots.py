@@ -52,7 +52,9 @@ def slim(raw: Mapping[str, Any]) -> dict[str, Any]:
         for key in ("name", "namespace", "uid", "resourceVersion", "annotations", "labels")
         if key in metadata
     }
-    kept.get("annotations", {}).pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    annotations = dict(kept.get("annotations") or {})
+    if annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None) is not None:
+        kept["annotations"] = annotations
     return {"metadata": kept, "spec": raw.get("spec")}
 
 
