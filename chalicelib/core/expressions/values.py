@@ -36,6 +36,7 @@ from typing import Any, ClassVar, Final
 
 from chalicelib.core.expressions.durations import Duration
 from chalicelib.core.expressions.panics import FunctionError
+from chalicelib.core.expressions.signatures import Signature
 from chalicelib.core.expressions.times import Month, Time, Weekday
 from chalicelib.core.expressions.zones import Location
 
@@ -110,10 +111,14 @@ class StringMap(dict[str, str]):
 
 @dataclass(frozen=True)
 class Method:
-    """A method of a value, or another function; Go's signature is its type."""
+    """A function as a value: a method bound to its receiver, or one that metadata expressions see."""
 
-    go_type: str
+    signature: Signature
     call: Callable[..., Any]
+
+    @property
+    def go_type(self) -> str:
+        return str(self.signature)
 
     def __call__(self, *arguments: Any) -> Any:
         return self.call(*arguments)
@@ -198,16 +203,16 @@ def to_float(value: Any) -> float:
     raise FunctionError(f"invalid operation: float({go_type(value)})")
 
 
-_INTEGERS: Final = frozenset({int, Uint8, Int64})
-_NUMBERS: Final = frozenset({int, float, Uint8, Int64})
+INTEGERS: Final = frozenset({int, Uint8, Int64})
+NUMBERS: Final = frozenset({int, float, Uint8, Int64})
 
 
 def is_number(value: Any) -> bool:
-    return type(value) in _NUMBERS
+    return type(value) in NUMBERS
 
 
 def is_integer(value: Any) -> bool:
-    return type(value) in _INTEGERS
+    return type(value) in INTEGERS
 
 
 def float_text(number: float) -> str:
@@ -410,7 +415,7 @@ def key_of(value: Any) -> tuple[str, Any]:
     if isinstance(value, Pair):
         return value.go_type, tuple(key_of(item) for item in value)
     if isinstance(value, list | dict | bytes) or callable(value):
-        raise FunctionError(f"runtime error: hash of unhashable type {go_type(value)}")
+        raise FunctionError(f"hash of unhashable type: {go_type(value)}")
     if isinstance(value, float) and math.isnan(value):
         return "NaN", object()  # equal to nothing, itself included
     return go_type(value), value
@@ -560,8 +565,8 @@ def equal(a: Any, b: Any, meter: Meter | None = None) -> bool:
     kind, other = type(a), type(b)
     if kind is str or kind is bool:
         return other is kind and bool(a == b)
-    if kind in _NUMBERS:
-        return _equal_numbers(a, b) if other in _NUMBERS else False
+    if kind in NUMBERS:
+        return _equal_numbers(a, b) if other in NUMBERS else False
     if a is None:
         return is_nil(b)
     if kind is Time and other is Time:
@@ -633,7 +638,7 @@ def compare(symbol: str, a: Any, b: Any) -> bool:
     """Go expr's < <= > >= on two numbers, strings (by bytes), times or durations, else FunctionError."""
     kind, other = type(a), type(b)
     test = _COMPARE[symbol]
-    if kind in _NUMBERS and other in _NUMBERS:
+    if kind in NUMBERS and other in NUMBERS:
         if kind is float or other is float:
             return test(float(a), float(b))
         return test(a, b)

@@ -1,0 +1,517 @@
+"""What Go's expr does at run time: reach into values, calculate, search, slice, call.
+
+Every function takes Go values (see `values`) and raises FunctionError with the text Go panics with. Nothing
+here knows the tree or the place.
+
+Source: expr v1.17.8 vm/runtime/runtime.go and helpers, vm/vm.go; Go 1.26 math/pow.go.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from chalicelib.core.expressions import patterns, values
+from chalicelib.core.expressions.durations import Duration
+from chalicelib.core.expressions.limits import MEMORY_BUDGET, STEPS
+from chalicelib.core.expressions.panics import FunctionError
+from chalicelib.core.expressions.signatures import Signature, nature_of
+from chalicelib.core.expressions.times import METHODS, ZERO, Month, Time, Weekday
+from chalicelib.core.expressions.values import (
+    INTEGERS,
+    NUMBERS,
+    AnyMap,
+    GroupMap,
+    Int64,
+    Ints,
+    Meter,
+    Method,
+    NilList,
+    Pair,
+    StringMap,
+    Uint8,
+    format_value,
+    go_type,
+    is_nil,
+    join,
+    key_of,
+    text,
+    to_float,
+    to_int,
+    utf8,
+    wrap,
+)
+
+
+class Budget(Meter):
+    """What one evaluation may use: steps of work, Go's units of memory, and the clock it may read."""
+
+    __slots__ = ("memory", "now")
+
+    def __init__(self, steps: int = STEPS, now: Callable[[], int] | None = None) -> None:
+        super().__init__(steps)
+        self.memory = MEMORY_BUDGET
+        self.now = now  # nanoseconds since 1970
+
+    def grow(self, items: int) -> None:
+        """Charge for a list or text that is made; Go refuses when the sum reaches its budget."""
+        self.memory -= items
+        if self.memory <= 0:
+            raise FunctionError("memory budget exceeded")
+        self.spend(items >> 3)
+
+    def text(self, value: str) -> str:
+        """The string, charged for by its length."""
+        self.spend(len(value) >> 4)
+        return value
+
+
+# --- type assertions ---------------------------------------------------------------------------------------
+
+
+def _wanted(value: Any, wanted: str) -> FunctionError:
+    given = "nil" if value is None else go_type(value)
+    return FunctionError(f"interface conversion: interface {{}} is {given}, not {wanted}")
+
+
+def need_bool(value: Any) -> bool:
+    if type(value) is bool:
+        return value
+    raise _wanted(value, "bool")
+
+
+def need_string(value: Any) -> str:
+    if type(value) is str:
+        return value
+    raise _wanted(value, "string")
+
+
+def need_int(value: Any) -> int:
+    if type(value) is int:
+        return value
+    raise _wanted(value, "int")
+
+
+def need_bytes(value: Any) -> bytes:
+    if type(value) is bytes:
+        return value
+    raise _wanted(value, "[]uint8")
+
+
+# --- access ------------------------------------------------------------------------------------------------
+
+
+def fetch(container: Any, key: Any) -> Any:
+    """``container[key]`` and ``container.key``: a member, an item (negative from the end) or a method."""
+    if type(container) is dict and type(key) is str:
+        return container.get(key)
+    if container is None:
+        raise FunctionError(f"cannot fetch {format_value(key)} from <nil>")
+    if isinstance(container, dict):
+        return member_of(container, key)
+    if isinstance(container, list | str | bytes):
+        return item_of(container, key)
+    if type(key) is str:
+        method = bound_method(container, key)
+        if method is not None:
+            return method
+    elif isinstance(container, Time):
+        need_string(key)
+    raise FunctionError(f"cannot fetch {format_value(key)} from {go_type(container)}")
+
+
+def bound_method(receiver: Any, name: str) -> Method | None:
+    """A method of one of Go's time types; None when there is none of that name."""
+    method = METHODS.get(go_type(receiver), {}).get(name)
+    if method is None:
+        return None
+    wide = method.result == "int64"
+
+    def call(*arguments: Any) -> Any:
+        result = method.call(receiver, *arguments)
+        return Int64(result) if wide else result
+
+    return Method(Signature(method.parameters, (method.result,)), call)
+
+
+def member_of(members: dict[Any, Any], key: Any) -> Any:
+    """A map's member; what is missing is the zero value of the map's type."""
+    if isinstance(members, AnyMap):
+        missing = NilList() if isinstance(members, GroupMap) else None
+        return members.get(key_of(key), missing)
+    return members.get(map_key(key), "" if isinstance(members, StringMap) else None)
+
+
+def map_key(key: Any) -> str:
+    """The key of a map with string keys: nil is the empty one."""
+    if type(key) is str:
+        return key
+    if key is None:
+        return ""
+    raise FunctionError(
+        f"reflect.Value.MapIndex: value of type {go_type(key)} is not assignable to type string"
+    )
+
+
+def item_of(items: list[Any] | str | bytes, key: Any) -> Any:
+    index = to_int(key)
+    length = size_of(items)
+    if index < 0:
+        index += length
+    if not 0 <= index < length:
+        raise FunctionError(f"index out of range: {index} (array length is {length})")
+    if isinstance(items, list):
+        return items[index]
+    if isinstance(items, str):
+        return Uint8(ord(items[index]) if items.isascii() else utf8(items)[index])
+    return Uint8(items[index])
+
+
+def size_of(items: list[Any] | str | bytes) -> int:
+    """Items, or bytes of a string."""
+    return len(items) if not isinstance(items, str) or items.isascii() else len(utf8(items))
+
+
+def size_for_slice(value: Any) -> int:
+    """The length that ``value[low:]`` ends at."""
+    if isinstance(value, list | str | bytes | dict):
+        return len(value) if isinstance(value, dict) else size_of(value)
+    raise FunctionError(f"invalid argument for len (type {go_type(value)})")
+
+
+def slice_of(value: Any, low: Any, high: Any) -> Any:
+    """``value[low:high]``: bounds are clamped, negatives count from the end, strings are cut by byte."""
+    if not isinstance(value, list | str | bytes):
+        raise FunctionError(f"cannot slice {format_value(low)}")
+    if isinstance(value, Pair):
+        raise FunctionError("reflect.Value.Slice: slice of unaddressable array")
+    length = size_of(value)
+    start, end = to_int(low), to_int(high)
+    start = max(start + length if start < 0 else start, 0)
+    end = min(max(end + length if end < 0 else end, 0), length)
+    start = min(start, end)
+    if isinstance(value, str):
+        return value[start:end] if value.isascii() else text(utf8(value)[start:end])
+    if type(value) is list or isinstance(value, bytes):
+        return value[start:end]
+    return value if is_nil(value) else type(value)(value[start:end])
+
+
+# --- search ------------------------------------------------------------------------------------------------
+
+
+def contains_item(needle: Any, container: Any, budget: Meter) -> bool:
+    """``needle in container``: an item of a list, or a key of a map."""
+    if container is None:
+        return False
+    if isinstance(container, list | bytes):
+        budget.spend(len(container))
+        if type(needle) is str and type(container) is not bytes:
+            # No other value is equal to a string, in Python as in Go.
+            return needle in container
+        return any(values.equal(item, needle, budget) for item in values.items_of(container))
+    if isinstance(container, KeySet):
+        return container.has(needle)
+    if isinstance(container, AnyMap):
+        return key_of(needle) in container
+    if isinstance(container, dict):
+        return map_key(needle) in container
+    if isinstance(container, Time):
+        if type(needle) is str:
+            return False
+        raise FunctionError(f"cannot use {go_type(needle)} as field name of {go_type(container)}")
+    raise FunctionError(f'operator "in" not defined on {go_type(container)}')
+
+
+class KeySet:
+    """map[string]struct{} or map[int]struct{}: what the optimizer makes of ``x in ["a", "b"]``."""
+
+    __slots__ = ("go_type", "keys", "type_name")
+
+    def __init__(self, keys: frozenset[Any], type_name: str) -> None:
+        self.keys = keys
+        self.type_name = type_name
+        self.go_type = f"map[{type_name}]struct {{}}"
+
+    def has(self, needle: Any) -> bool:
+        if needle is None:
+            return ("" if self.type_name == "string" else 0) in self.keys
+        if go_type(needle) != self.type_name:
+            raise FunctionError(
+                f"reflect.Value.MapIndex: value of type {go_type(needle)}"
+                f" is not assignable to type {self.type_name}"
+            )
+        return needle in self.keys
+
+
+def matches(value: Any, pattern: Any, budget: Meter) -> bool:
+    """``value matches pattern``; nil on either side is false."""
+    if is_nil(value) or is_nil(pattern):
+        return False
+    if type(value) is str:
+        budget.spend(len(value) >> 4)
+        return patterns.search(patterns.compile_pattern(need_string(pattern)), value)
+    compiled = patterns.compile_pattern(need_string(pattern))
+    return patterns.search(compiled, text(need_bytes(value)))
+
+
+def matches_constant(value: Any, compiled: Any, budget: Meter) -> bool:
+    if is_nil(value):
+        return False
+    if type(value) is not str:
+        value = text(need_bytes(value))
+    budget.spend(len(value) >> 4)
+    return patterns.search(compiled, value)
+
+
+def _bytewise(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    """A test of two strings; nil on either side is false."""
+
+    def run(value: Any, part: Any) -> bool:
+        if type(value) is str and type(part) is str:
+            if part.isascii() or not values.has_stray_bytes(part):
+                return test(value, part)
+            return test(utf8(value), utf8(part))
+        if is_nil(value) or is_nil(part):
+            return False
+        return test(need_string(value), need_string(part))
+
+    return run
+
+
+contains = _bytewise(operator.contains)
+starts_with = _bytewise(lambda value, part: bool(value.startswith(part)))
+ends_with = _bytewise(lambda value, part: bool(value.endswith(part)))
+
+
+# --- arithmetic --------------------------------------------------------------------------------------------
+
+
+def _invalid(symbol: str, a: Any, b: Any) -> FunctionError:
+    return FunctionError(f"invalid operation: {go_type(a)} {symbol} {go_type(b)}")
+
+
+def add(a: Any, b: Any) -> Any:
+    kind, other = type(a), type(b)
+    if kind is float and other is float:
+        return a + b
+    if kind is str and other is str:
+        return a + b if a.isascii() or b.isascii() else join((a, b))
+    if kind in NUMBERS and other in NUMBERS:
+        if kind is float or other is float:
+            return float(a) + float(b)
+        return wrap(int(a) + int(b))
+    if isinstance(a, Time) and isinstance(b, Duration):
+        return a.add(b)
+    if isinstance(a, Duration):
+        if isinstance(b, Time):
+            return b.add(a)
+        if isinstance(b, Duration):
+            return Duration(wrap(a.nanoseconds + b.nanoseconds))
+    raise _invalid("+", a, b)
+
+
+def subtract(a: Any, b: Any) -> Any:
+    kind, other = type(a), type(b)
+    if kind in NUMBERS and other in NUMBERS:
+        if kind is float or other is float:
+            return float(a) - float(b)
+        return wrap(int(a) - int(b))
+    if isinstance(a, Time):
+        if isinstance(b, Time):
+            return a.subtract(b)
+        if isinstance(b, Duration):
+            return a.add(Duration(wrap(-b.nanoseconds)))
+    if isinstance(a, Duration) and isinstance(b, Duration):
+        return Duration(wrap(a.nanoseconds - b.nanoseconds))
+    raise _invalid("-", a, b)
+
+
+def multiply(a: Any, b: Any) -> Any:
+    kind, other = type(a), type(b)
+    if kind in NUMBERS and other in NUMBERS:
+        if kind is float or other is float:
+            return float(a) * float(b)
+        return wrap(int(a) * int(b))
+    if isinstance(a, Duration) or isinstance(b, Duration):
+        left = a.nanoseconds if isinstance(a, Duration) else a
+        right = b.nanoseconds if isinstance(b, Duration) else b
+        if type(left) in NUMBERS and type(right) in NUMBERS:
+            if type(left) is float or type(right) is float:
+                return float(left) * float(right)
+            return Duration(wrap(int(left) * int(right)))
+    raise _invalid("*", a, b)
+
+
+def divide(a: Any, b: Any) -> float:
+    if type(a) not in NUMBERS or type(b) not in NUMBERS:
+        raise _invalid("/", a, b)
+    left, right = float(a), float(b)
+    if right != 0.0:
+        return left / right
+    if left == 0.0 or math.isnan(left):
+        return math.nan
+    return math.copysign(math.inf, left) * math.copysign(1.0, right)
+
+
+def modulo(a: Any, b: Any) -> int:
+    if type(a) not in INTEGERS or type(b) not in INTEGERS:
+        raise _invalid("%", a, b)
+    if int(b) == 0:
+        raise FunctionError("runtime error: integer divide by zero")
+    rest = abs(int(a)) % abs(int(b))
+    return -rest if a < 0 else rest
+
+
+def power(a: Any, b: Any) -> float:
+    return go_power(to_float(a), to_float(b))
+
+
+def go_power(x: float, y: float) -> float:
+    """Go's math.Pow: squarings on the mantissa, whose last digit differs from the C library's now and then."""
+    if y == 0.0 or x == 1.0:
+        return 1.0
+    if y == 1.0:
+        return x
+    if math.isnan(x) or math.isnan(y):
+        return math.nan
+    if x == 0.0:
+        odd = math.copysign(1.0, x) < 0 and _is_odd(y)
+        if y < 0:
+            return -math.inf if odd else math.inf
+        return x if odd else 0.0
+    if math.isinf(y):
+        if x == -1.0:
+            return 1.0
+        return 0.0 if (abs(x) < 1) == (y > 0) else math.inf
+    if math.isinf(x):
+        if x < 0:
+            return go_power(1.0 / x, -y)
+        return 0.0 if y < 0 else math.inf
+    if y == 0.5:
+        return math.sqrt(x) if x >= 0 else math.nan
+    if y == -0.5:
+        return 1.0 / math.sqrt(x) if x > 0 else math.nan
+    return _power_of_finite(x, y)
+
+
+def _power_of_finite(x: float, y: float) -> float:
+    fraction, whole = math.modf(abs(y))
+    if fraction != 0.0 and x < 0:
+        return math.nan
+    if whole >= 2.0**63:
+        if x == -1.0:
+            return 1.0
+        return 0.0 if (abs(x) < 1) == (y > 0) else math.inf
+    mantissa, exponent = 1.0, 0
+    if fraction != 0.0:
+        if fraction > 0.5:
+            fraction -= 1
+            whole += 1
+        mantissa = math.exp(fraction * math.log(x))
+    square, square_exponent = math.frexp(x)
+    bits = int(whole)
+    while bits:
+        if not -4096 <= square_exponent <= 4096:
+            exponent += square_exponent
+            break
+        if bits & 1:
+            mantissa *= square
+            exponent += square_exponent
+        square *= square
+        square_exponent <<= 1
+        if square < 0.5:
+            square += square
+            square_exponent -= 1
+        bits >>= 1
+    if y < 0:
+        mantissa, exponent = 1.0 / mantissa, -exponent
+    try:
+        return math.ldexp(mantissa, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, mantissa)
+
+
+def _is_odd(y: float) -> bool:
+    return abs(y) < 2.0**53 and y == math.trunc(y) and int(y) % 2 == 1
+
+
+def negate(value: Any) -> Any:
+    if type(value) is float:
+        return -value
+    if type(value) is int:
+        return wrap(-value)
+    if isinstance(value, Uint8):
+        return Uint8(-value % 256)
+    if isinstance(value, Int64):
+        return Int64(wrap(-value))
+    raise FunctionError(f"invalid operation: - {go_type(value)}")
+
+
+def number_range(low: Any, high: Any, budget: Budget) -> Ints:
+    """``low..high``, both inclusive; charged before it is made."""
+    first, last = to_int(low), to_int(high)
+    size = wrap(last - first + 1)
+    budget.grow(max(size, 0))
+    return Ints(range(first, first + size)) if size > 0 else Ints()
+
+
+# --- calls -------------------------------------------------------------------------------------------------
+
+
+def call(function: Any, arguments: list[Any]) -> Any:
+    """A function value called by reflection: types must fit exactly, nil becomes the zero value."""
+    if function is None:
+        raise FunctionError("invalid operation: cannot call nil")
+    signature = getattr(function, "signature", None)
+    if not isinstance(signature, Signature):
+        raise FunctionError(f"invalid operation: cannot call non-function of type {go_type(function)}")
+    expected, given = len(signature.parameters), len(arguments)
+    if signature.variadic and given < expected - 1:
+        raise FunctionError(f"invalid number of arguments: expected at least {expected - 1}, got {given}")
+    if not signature.variadic and given != expected:
+        raise FunctionError(f"invalid number of arguments: expected {expected}, got {given}")
+    return function.call(
+        *(
+            _argument(value, signature.parameters[min(index, expected - 1)])
+            for index, value in enumerate(arguments)
+        )
+    )
+
+
+_ZERO_VALUES: Final[Mapping[str, Any]] = {
+    "string": "",
+    "bool": False,
+    "int": 0,
+    "float64": 0.0,
+    "uint32": 0,
+    "time.Time": ZERO,
+    "time.Duration": Duration(0),
+    "[]uint8": b"",
+    "[]interface {}": NilList(),
+}
+
+
+def _argument(value: Any, wanted: str) -> Any:
+    if wanted == "interface {}":
+        return value
+    if value is None:
+        return _ZERO_VALUES.get(wanted)
+    if go_type(value) != wanted:
+        raise FunctionError(f"reflect: Call using {go_type(value)} as type {wanted}")
+    return value
+
+
+def kind_of(value: Any) -> str:
+    """The name of a value's reflect.Kind, as some errors show it."""
+    if value is None:
+        return "invalid"
+    if isinstance(value, Pair):
+        return "array"
+    if isinstance(value, Duration):
+        return "int64"
+    if isinstance(value, Month | Weekday):
+        return "int"
+    return nature_of(go_type(value)).kind
