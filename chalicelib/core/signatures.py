@@ -101,7 +101,7 @@ class Hmac:
         in_form = self.form_payload and is_form(headers, body)
         if in_form:
             fields["body"] = _form_payload(body)
-        signed = _filled(self.template, fields)
+        signed = filled(self.template, fields)
         expected = [
             self.prefix + encoded(hmac.digest(secret.encode(), signed, self.algorithm), self.encoding)
             for secret in secrets
@@ -112,12 +112,6 @@ class Hmac:
         # a second field, or another encoding of the same JSON, would be a change that no MAC covers.
         if in_form and body != b"payload=" + quote_plus(fields["body"]).encode():
             raise Unauthenticated("form-malformed")
-
-    def sign(self, body: bytes, secret: str, *, timestamp: str = "", delivery_id: str = "") -> str:
-        """The header's value for this body, as a sender would write it."""
-        fields = {"body": body, "timestamp": timestamp.encode(), "id": delivery_id.encode()}
-        mac = hmac.digest(secret.encode(), _filled(self.template, fields), self.algorithm)
-        return self.prefix + encoded(mac, self.encoding)
 
 
 @dataclass(frozen=True)
@@ -145,21 +139,16 @@ class StandardWebhooks:
         signed = f"{delivery_id}.{timestamp}.".encode() + body
         shared = [secret for secret in secrets if not secret.startswith("whpk_")]
         expected = [
-            "v1," + encoded(hmac.digest(_key(secret), signed, "sha256"), "base64") for secret in shared
+            "v1," + encoded(hmac.digest(key_of(secret), signed, "sha256"), "base64") for secret in shared
         ]
         matched = _any_equal(expected, entries)
         for secret in secrets:
             if secret.startswith("whpk_"):
                 for entry in entries:
                     version, _, signature = entry.partition(",")
-                    matched |= version == "v1a" and _ed25519_holds(_key(secret), signature, signed)
+                    matched |= version == "v1a" and _ed25519_holds(key_of(secret), signature, signed)
         if not matched:
             raise Unauthenticated("signature-mismatch")
-
-    def sign(self, body: bytes, secret: str, *, timestamp: str, delivery_id: str) -> str:
-        """The `v1` entry for this body, as a sender would write it."""
-        signed = f"{delivery_id}.{timestamp}.".encode() + body
-        return "v1," + encoded(hmac.digest(_key(secret), signed, "sha256"), "base64")
 
 
 @dataclass(frozen=True)
@@ -183,11 +172,6 @@ class Stripe:
         expected = [hmac.digest(secret.encode(), signed, "sha256").hex() for secret in secrets]
         if not _any_equal(expected, [value for name, _, value in items if name == "v1"]):
             raise Unauthenticated("signature-mismatch")
-
-    def sign(self, body: bytes, secret: str, *, timestamp: str) -> str:
-        """The header's value for this body, as Stripe would write it."""
-        signed = timestamp.encode() + b"." + body
-        return f"t={timestamp},v1={hmac.digest(secret.encode(), signed, 'sha256').hex()}"
 
 
 @dataclass(frozen=True)
@@ -333,7 +317,7 @@ def sns_message(body: bytes) -> dict[str, str]:
 def check_secret(scheme: Scheme, secret: str) -> None:
     """Raises ValueError saying what is wrong, without the secret in it, for one the scheme cannot use."""
     if isinstance(scheme, StandardWebhooks) or (isinstance(scheme, Either) and secret.startswith("whsec_")):
-        key = _key(secret)
+        key = key_of(secret)
         if secret.startswith("whpk_") and len(key) != 32:
             raise ValueError(f"the key behind whpk_ must have 32 bytes, it has {len(key)}")
 
@@ -429,7 +413,8 @@ def _check_id(delivery_id: str, *separators: str) -> None:
         raise Unauthenticated("id-malformed")
 
 
-def _filled(template: str, fields: Mapping[str, bytes]) -> bytes:
+def filled(template: str, fields: Mapping[str, bytes]) -> bytes:
+    """The signed bytes: the template with `{body}`, `{timestamp}` and `{id}` replaced."""
     parts = re.split(r"\{(body|timestamp|id)\}", template)
     # re.split puts the groups at the odd places.
     return b"".join(
@@ -443,7 +428,7 @@ def _form_payload(body: bytes) -> bytes:
     return unquote_to_bytes(body[len(b"payload=") :].replace(b"+", b" "))
 
 
-def _key(secret: str) -> bytes:
+def key_of(secret: str) -> bytes:
     """The key's bytes behind `whsec_` or `whpk_`; raises ValueError for what is not base64 or is empty."""
     text = secret.removeprefix("whsec_").removeprefix("whpk_")
     try:
