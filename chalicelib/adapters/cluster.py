@@ -256,7 +256,8 @@ class KubernetesCluster:
                 f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(name, safe='')}"
             )
             known = str(found["metadata"]["uid"]) if found else ""
-            self._uids.keep(key, known, now + ACCOUNT_SECONDS)
+            if known:  # absence is not kept: an account made a moment ago counts at once
+                self._uids.keep(key, known, now + ACCOUNT_SECONDS)
         return known
 
     # CronWorkflows and their children

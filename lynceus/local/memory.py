@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.adapters.cluster import CRON_LABEL, account_of
 from chalicelib.core.bindings import BindingList, binding_from_object, managed
 from chalicelib.core.errors import (
     ClusterError,
@@ -37,7 +38,6 @@ from chalicelib.ports import Clock, CronState, Health, Outstanding
 SHARDS = 16
 MATCH_AFTER = timedelta(seconds=60)  # until the sweep rings for an event whose bindings are still to be asked
 MESSAGE_LIMIT = 1024 * 1024  # bytes that SQS takes
-CRON_LABEL = "workflows.argoproj.io/cron-workflow"
 
 # Kind → (plural, API group) of what the cluster port touches.
 RESOURCES = {
@@ -384,13 +384,8 @@ class MemoryCluster:
             self._authorize(user, "list", "workfloweventbindings", namespace)
         except ClusterError as error:
             raise Forbidden(error.message) from error
-        parts = user.split(":", 3)
-        if parts[:2] != ["system", "serviceaccount"] or len(parts) != 4 or parts[2] != namespace:
-            raise Forbidden(
-                f'"{user}" is no service account of namespace "{namespace}": '
-                "events are accepted from accounts of the namespace they are sent to"
-            )
-        return Account(parts[2], parts[3], self.account_uid(parts[2], parts[3]))
+        account = account_of(user, "", namespace)
+        return Account(account.namespace, account.name, self.account_uid(account.namespace, account.name))
 
     def template(self, account: Account, namespace: str, name: str, *, cluster_scope: bool) -> dict[str, Any]:
         """The WorkflowTemplate or ClusterWorkflowTemplate, read as the account; raises ClusterError."""
