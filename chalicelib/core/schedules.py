@@ -30,21 +30,24 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import CroniterBadDateError, croniter
 
 from chalicelib.core.errors import ScheduleError
+from chalicelib.core.expressions.durations import SECOND, parse_duration
+from chalicelib.core.expressions.panics import FunctionError
+from chalicelib.core.expressions.tokens import quoted
 
 HORIZON_YEARS = 5  # robfig gives up when the fifth year after the question's has passed
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall clock and UTC are both counted from here
 _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
-_HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_CHANGES_APART = 6 * 86400  # seconds; Recife's were a week apart in October 2000, Gaza's will be in 2040
+_CHANGES_APART = 6 * 86400  # seconds; Recife's were a week apart in October 2000
+
 
 # What Go's strings.Fields and TrimSpace take for white space (unicode.White_Space); Python's split() differs.
 _WHITE = (
@@ -89,19 +92,6 @@ DESCRIPTORS: Mapping[str, str] = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-
-# https://pkg.go.dev/time#ParseDuration, in nanoseconds
-_UNITS: Mapping[str, int] = {
-    "ns": 1,
-    "us": 10**3,
-    "µs": 10**3,  # U+00B5, micro sign
-    "μs": 10**3,  # U+03BC, Greek letter mu
-    "ms": 10**6,
-    "s": 10**9,
-    "m": 60 * 10**9,
-    "h": 3600 * 10**9,
-}
-_DURATION_PART = re.compile(r"(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?P<unit>[^.0-9]*)", re.DOTALL)
 
 
 class Schedule(ABC):
@@ -159,7 +149,7 @@ def parse(
     spec = f"CRON_TZ={timezone} {schedule}" if timezone else schedule
     if not spec:
         raise ScheduleError("empty spec string")
-    zone: tzinfo = UTC
+    zone = load_zone("")
     if spec.startswith(("TZ=", "CRON_TZ=")):
         name, blank, rest = spec.partition("=")[2].partition(" ")
         if not blank:
@@ -181,9 +171,10 @@ def parse(
 
 
 def load_zone(name: str) -> tzinfo:
-    """The time zone of that IANA name; raises ScheduleError as Go's time.LoadLocation does.
+    """The time zone of that IANA name; raises ScheduleError in the words of Go's time.LoadLocation.
 
-    Empty and ``UTC`` are UTC, and so is ``Local``: a container's local zone.
+    Empty and ``Local`` are UTC: the local zone of the controller's container. As in Go the system's zone database
+    comes first; where there is none, as in Lambda, it is the tzdata package's.
     """
     if name in ("", "UTC", "Local"):
         return UTC
@@ -343,36 +334,18 @@ def _integer(word: str) -> int:
     """The number as Go's strconv.Atoi reads it; a negative one is refused by name."""
     if not _ATOI.fullmatch(word):
         raise ScheduleError(
-            f"failed to parse int from {word}: strconv.Atoi: parsing {_quoted(word)}: invalid syntax"
+            f"failed to parse int from {word}: strconv.Atoi: parsing {quoted(word)}: invalid syntax"
         )
     digits = word.lstrip("+-").lstrip("0")
     number = int(digits or "0") if len(digits) < 20 else 1 << 64  # int() refuses thousands of digits
     number = -number if word.startswith("-") else number
     if not -(1 << 63) <= number < 1 << 63:
         raise ScheduleError(
-            f"failed to parse int from {word}: strconv.Atoi: parsing {_quoted(word)}: value out of range"
+            f"failed to parse int from {word}: strconv.Atoi: parsing {quoted(word)}: value out of range"
         )
     if number < 0:
         raise ScheduleError(f"negative number ({number}) not allowed: {word}")
     return number
-
-
-def _quoted(text: str) -> str:
-    """The text as Go's strconv.Quote writes it."""
-    named = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
-    quoted = []
-    for letter in text:
-        if letter in '"\\':
-            quoted.append("\\" + letter)
-        elif letter.isprintable():
-            quoted.append(letter)
-        elif letter in named:
-            quoted.append(named[letter])
-        elif letter < " " or letter == "\x7f":
-            quoted.append(f"\\x{ord(letter):02x}")
-        else:
-            quoted.append(f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}")
-    return f'"{"".join(quoted)}"'
 
 
 # --- days, by croniter ----------------------------------------------------------------------------------------
@@ -432,17 +405,32 @@ class Offsets:
     """How far a zone is ahead of UTC, from each of its changes on. Seconds since 1970, and seconds."""
 
     starts: tuple[int, ...]
-    offsets: tuple[int, ...]  # offsets[i] holds from starts[i] on, offsets[0] before starts[1]
-    end: int
+    offsets: tuple[int, ...]  # offsets[i] holds from starts[i] on
+    end: int  # of the last one, as far as anybody looks
 
     def at(self, moment: int) -> tuple[int, int, int, int]:
         """Offset at the moment, when it began, when it ends, and by how much the clock was moved when it began."""
-        index = bisect_right(self.starts, moment) - 1
+        index = max(bisect_right(self.starts, moment) - 1, 0)
         end = self.starts[index + 1] if index + 1 < len(self.starts) else self.end
         moved = self.offsets[index] - self.offsets[index - 1] if index else 0
         return self.offsets[index], self.starts[index], end, moved
 
-    @property
+    def instant(self, wall: int) -> int:
+        """When the wall clock shows that: the first time of two, and where it never does as if it had gone on.
+
+        https://www.rfc-editor.org/rfc/rfc5545#section-3.3.5
+        """
+        index = bisect_right(self._shown_last, wall)
+        if index and wall < self.starts[index] + self.offsets[index]:
+            index -= 1  # left out: the offset before the change counts
+        return wall - self.offsets[index]
+
+    @cached_property
+    def _shown_last(self) -> tuple[int, ...]:
+        """What the wall clock had come to when each offset but the last ended."""
+        return tuple(start + offset for start, offset in zip(self.starts[1:], self.offsets, strict=False))
+
+    @cached_property
     def longest_move(self) -> int:
         """By how much the clock was moved at the most."""
         return max((abs(b - a) for a, b in zip(self.offsets, self.offsets[1:], strict=False)), default=0)
@@ -455,13 +443,12 @@ def _offsets(zone: tzinfo, year: int) -> Offsets:
     zoneinfo tells an offset, not the changes: they are found by asking every few days and halving the time between
     two answers that differ. No zone has gone to and fro within less than `_CHANGES_APART` since 1970.
     """
-    first = _seconds(datetime(max(year - 1, 1), 1, 3))  # noqa: DTZ001 - UTC; two days from the edge of what datetime holds
-    last = _seconds(datetime(min(year + HORIZON_YEARS + 2, 9999), 12, 29))  # noqa: DTZ001 - as above
+    # Two days from the edges of what a datetime holds.
+    first = _seconds(datetime(max(year - 1, 1), 1, 3))  # noqa: DTZ001 - UTC
+    last = _seconds(datetime(min(year + HORIZON_YEARS + 2, 9999), 12, 29))  # noqa: DTZ001 - UTC
     starts, offsets = [first], [_offset(zone, first)]
-    if zone is UTC:
-        return Offsets(tuple(starts), tuple(offsets), last)
-    for early in range(first, last, _CHANGES_APART):
-        late = min(early + _CHANGES_APART, last)
+    for known in range(first, last, _CHANGES_APART) if zone is not UTC else ():
+        early, late = known, min(known + _CHANGES_APART, last)
         offset = _offset(zone, late)
         if offset == offsets[-1]:
             continue
@@ -476,14 +463,14 @@ def _offsets(zone: tzinfo, year: int) -> Offsets:
     return Offsets(tuple(starts), tuple(offsets), last)
 
 
-def _seconds(naive: datetime) -> int:
-    between = naive - _EPOCH
-    return between.days * 86400 + between.seconds
-
-
 def _offset(zone: tzinfo, moment: int) -> int:
     utc = (_EPOCH + timedelta(seconds=moment)).replace(tzinfo=UTC)
     return int((utc.astimezone(zone).utcoffset() or timedelta()).total_seconds())
+
+
+def _seconds(naive: datetime) -> int:
+    between = naive - _EPOCH
+    return between.days * 86400 + between.seconds
 
 
 # --- schedules of fields --------------------------------------------------------------------------------------
@@ -518,7 +505,7 @@ class FieldSchedule(Schedule):
         answer = _seconds(found) - offset
         if self.once:
             settled = moment >= start + abs(moved) and answer < end
-            return answer if settled else self._once(moment, wall, offsets.longest_move)
+            return answer if settled else self._once(moment, wall, offsets)
         # A day's margin: where a midnight or an hour comes twice, robfig steps to the one that Go chooses.
         undisturbed = answer + 86400 < end
         if undisturbed and (
@@ -529,22 +516,21 @@ class FieldSchedule(Schedule):
         if (
             walked is not None and walked < moment
         ):  # St John's until 2011, in the minute that came twice: robfig goes back
-            return self._once(moment, wall, offsets.longest_move)
+            return self._once(moment, wall, offsets)
         return walked
 
-    def _once(self, moment: int, wall: datetime, margin: int) -> int | None:
+    def _once(self, moment: int, wall: datetime, offsets: Offsets) -> int | None:
         """The first instant from `moment` on that is the one instant of a matching wall time.
 
-        That instant is the first of two, and for a wall time left out the one that the offset before the change
-        gives, so around a change the instants are not in the order of the wall times: `margin` seconds to both
-        sides are looked through. https://www.rfc-editor.org/rfc/rfc5545#section-3.3.5
+        Around a change the instants are not in the order of the wall times, so `margin` seconds to both sides are
+        looked through.
         """
         best: int | None = None
+        margin = offsets.longest_move
         limit = wall.year + HORIZON_YEARS
         candidate = self.calendar.first(wall.replace(second=0) - timedelta(seconds=2 * margin))
         while candidate is not None and candidate.year <= limit:
-            instant = candidate.replace(tzinfo=self.zone, fold=0).astimezone(UTC).replace(tzinfo=None)
-            seconds = _seconds(instant)
+            seconds = offsets.instant(_seconds(candidate))
             if best is not None and seconds > best + margin:
                 break
             if seconds >= moment and (best is None or seconds < best):
@@ -698,57 +684,9 @@ class Interval(Schedule):
 
 def _every(spec: str, anchor: datetime | None) -> Interval:
     try:
-        nanoseconds = duration(spec.removeprefix("@every "))
-    except ScheduleError as error:
-        raise ScheduleError(f"failed to parse duration {spec}: {error}") from error
+        seconds = parse_duration(spec.removeprefix("@every ")).nanoseconds // SECOND
+    except FunctionError as error:
+        raise ScheduleError(f"failed to parse duration {spec}: {error.message}") from error
     if anchor is not None and anchor.tzinfo is None:
         raise ValueError("the anchor of a schedule is an aware datetime")
-    return Interval(max(nanoseconds // 10**9, 1), anchor)
-
-
-def duration(text: str) -> int:
-    """Nanoseconds; raises ScheduleError in the words of Go's time.ParseDuration."""
-    invalid = ScheduleError(f"time: invalid duration {_duration_quoted(text)}")
-    rest = text[1:] if text[:1] in ("-", "+") else text
-    if rest == "0":
-        return 0
-    if not rest:
-        raise invalid
-    total = 0
-    while rest:
-        match = _DURATION_PART.match(rest)
-        if match is None or not (match["whole"] or match["fraction"]):
-            raise invalid
-        if not match["unit"]:
-            raise ScheduleError(f"time: missing unit in duration {_duration_quoted(text)}")
-        unit = _UNITS.get(match["unit"])
-        if unit is None:
-            raise ScheduleError(
-                f"time: unknown unit {_duration_quoted(match['unit'])} in duration {_duration_quoted(text)}"
-            )
-        whole = match["whole"].lstrip("0")
-        fraction = (match["fraction"] or "")[:18]  # int64 holds no more digits, and Go stops there too
-        if len(whole) > 19:  # int() refuses thousands of digits
-            raise invalid
-        total += int(whole or "0") * unit + (int(fraction or "0") * unit) // 10 ** len(fraction)
-        if total > 1 << 63:
-            raise invalid
-        rest = rest[match.end() :]
-    if text.startswith("-"):
-        return -total
-    if total > (1 << 63) - 1:
-        raise invalid
-    return total
-
-
-def _duration_quoted(text: str) -> str:
-    """The text as Go's time package quotes it: byte by byte outside ASCII."""
-    quoted = []
-    for letter in text:
-        if letter in '"\\':
-            quoted.append("\\" + letter)
-        elif " " <= letter < "\x80":
-            quoted.append(letter)
-        else:
-            quoted.extend(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
-    return f'"{"".join(quoted)}"'
+    return Interval(max(seconds, 1), anchor)
