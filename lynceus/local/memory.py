@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.adapters.cluster import CRON_LABEL, account_of
+from chalicelib.adapters.queue import LIMIT, MAX_DELAY
 from chalicelib.core.bindings import BindingList, binding_from_object, managed
 from chalicelib.core.errors import (
     ClusterError,
@@ -37,7 +38,6 @@ from chalicelib.ports import Clock, CronState, Health, Outstanding
 
 SHARDS = 16
 MATCH_AFTER = timedelta(seconds=60)  # until the sweep rings for an event whose bindings are still to be asked
-MESSAGE_LIMIT = 1024 * 1024  # bytes that SQS takes
 
 # Kind → (plural, API group) of what the cluster port touches.
 RESOURCES = {
@@ -253,12 +253,12 @@ class MemoryQueue:
 
     def send(self, messages: Sequence[Mapping[str, Any]], *, cron: bool = False, delay: int = 0) -> None:
         """Put every message on the queue, or none of them; raises Unavailable for one that SQS never takes."""
-        if not 0 <= delay <= 900:
-            raise ValueError(f"delay is {delay} s: SQS takes 0 to 900")
-        bodies = [json.dumps(message) for message in messages]
+        if not 0 <= delay <= MAX_DELAY:
+            raise ValueError(f"delay is {delay} s: SQS takes 0 to {MAX_DELAY}")
+        bodies = [json.dumps(message, separators=(",", ":")) for message in messages]
         for body in bodies:
-            if len(body) > MESSAGE_LIMIT:
-                raise Unavailable(f"a message has {len(body)} bytes, SQS takes {MESSAGE_LIMIT}")
+            if len(body) > LIMIT:
+                raise Unavailable(f"a message has {len(body)} bytes, SQS takes {LIMIT}")
         visible_at = self._clock.now() + timedelta(seconds=delay)
         with self._lock:
             self.messages += [Message(json.loads(body), visible_at, cron) for body in bodies]
