@@ -22,6 +22,7 @@ from lynceus.local.functions import Functions
 
 CONCURRENCY = 5  # where the app sets no maximum: what Lambda starts with
 RECEIVE_LIMIT = 10  # messages of one ReceiveMessage
+STOP_SECONDS = 1.0
 POLL_SECONDS = 1  # short, so that a stop is not kept waiting
 
 
@@ -59,13 +60,13 @@ class Pump:
         """Begin to poll."""
         self._poller.start()
 
-    def stop(self, seconds: float = 1.0) -> None:
-        """Take no more messages and wait a while for the invocations under way.
+    def stop(self) -> None:
+        """Take no more messages and wait a second for the invocations under way.
 
         What is not done by then stays in the queue, as when Lambda ends a container.
         """
         self._stopping.set()
-        until = time.monotonic() + seconds
+        until = time.monotonic() + STOP_SECONDS
         for thread in list(self._working):
             thread.join(max(0.0, until - time.monotonic()))
 

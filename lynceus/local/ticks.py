@@ -17,6 +17,7 @@ from typing import Any
 from lynceus.local.functions import ACCOUNT, REGION, Functions
 
 MINUTE = 60.0
+STOP_SECONDS = 1.0
 
 
 class Ticker:
@@ -37,10 +38,10 @@ class Ticker:
         """Tick now and from then on."""
         self._thread.start()
 
-    def stop(self, seconds: float = 1.0) -> None:
-        """Tick no more, and wait a while for the one under way."""
+    def stop(self) -> None:
+        """Tick no more, and wait a second for the one under way."""
         self._stopping.set()
-        self._thread.join(seconds)
+        self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         due = time.time()
