@@ -137,7 +137,7 @@ def build(project: Path, cache: Path, architecture: str = "arm64", *, slim: bool
     wheel for Lambda.
     """
     dependencies = _dependencies(project / "requirements.txt", cache, architecture)
-    target = _finished(project, architecture)
+    target = finished(project, architecture)
     target.parent.mkdir(parents=True, exist_ok=True)
     members = dict(_sources(project))
     for path in _files(dependencies):
@@ -154,10 +154,14 @@ def build(project: Path, cache: Path, architecture: str = "arm64", *, slim: bool
     return Artefact.of(target)
 
 
-def _finished(project: Path, architecture: str) -> Path:
+def this_machine() -> str:
+    """Lambda's name for this machine's architecture."""
+    return "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+
+
+def finished(project: Path, architecture: str) -> Path:
     """Where Chalice looks for a package of these very sources before it makes one."""
-    if architecture == HERE:
-        architecture = "arm64" if platform.machine() == "aarch64" else "x86_64"
+    architecture = this_machine() if architecture == HERE else architecture
     osutils = OSUtils()
     builder = DependencyBuilder(osutils, architecture=architecture)
     packager = LambdaDeploymentPackager(osutils, builder, UI(), architecture=architecture)
@@ -195,9 +199,9 @@ def _dependencies(requirements: Path, cache: Path, architecture: str) -> Path:
         tags = [f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC_MINOR, 16, -1)]
         command += ["--implementation=cp", f"--python-version={RUNTIME.removeprefix('python')}"]
         command += [f"--platform={tag}" for tag in (*tags, f"manylinux2014_{machine}")]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own words
-    if finished.returncode:
-        said = finished.stderr.strip().splitlines()[-1:] or ["pip failed"]
+    pip = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own words
+    if pip.returncode:
+        said = pip.stderr.strip().splitlines()[-1:] or ["pip failed"]
         raise Misconfigured(f"requirements.txt cannot be packed for {RUNTIME} on {architecture}: {said[0]}")
     return draft.rename(folder)
 

@@ -1,0 +1,14 @@
+# Included by the Makefile: from sources to AWS. `make help` lists these too.
+.PHONY: package deploy undeploy bench-cold lint-infra
+
+package: $(READY) ## zip and CloudFormation template of STAGE, in build/STAGE
+	@$(BIN)/python -m lynceus package --stage $(STAGE) $(PACKAGE)
+
+deploy: $(READY) ## resources, package and functions of STAGE to AWS (CLUSTER=eks-name the first time)
+	@$(BIN)/python -m lynceus deploy --stage $(STAGE) $(if $(CLUSTER),--cluster $(CLUSTER)) $(DEPLOY)
+
+undeploy: $(READY) ## take STAGE away from AWS; its ledger and secrets stay
+	@$(BIN)/python -m lynceus undeploy --stage $(STAGE) $(UNDEPLOY)
+
+bench-cold: $(READY) ## cold starts of the package beside one that is not slimmed
+	@$(BIN)/python -m bench.cold
