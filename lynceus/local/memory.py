@@ -88,6 +88,7 @@ class MemoryLedger:
         self.stored: dict[Pointer, Submission] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.cron_states: dict[str, CronState] = {}
+        self.tallies: Counter[str] = Counter()
         self._health: Health | None = None
         self._outbox: dict[Pointer | str, Outstanding] = {}
         self._keep_bodies = keep_bodies
@@ -151,8 +152,12 @@ class MemoryLedger:
     def advance(self, before: Submission, after: Submission) -> None:
         """Store the step; raises Conflict when somebody else stepped since `before` was read."""
         with self._lock:
-            self._unchanged(before)
-            self._put_submission(after)
+            stored = self._unchanged(before)
+            progress = after.progress
+            if progress.due == before.progress.due and not after.terminal:
+                # The step names no new time, so it keeps one to which a sweep has postponed it meanwhile.
+                progress = replace(progress, due=stored.progress.due)
+            self._put_submission(replace(after, progress=progress))
 
     def begin_run(self, run: Submission) -> bool:
         """Store a cron run unless there is one of its id; True when it is new."""
@@ -180,6 +185,11 @@ class MemoryLedger:
             if entry is None or entry.due != outstanding.due:
                 return False
             self._outbox[key] = replace(entry, due=until)
+            if outstanding.pointer:
+                stored = self.stored[outstanding.pointer]
+                self.stored[outstanding.pointer] = replace(
+                    stored, progress=replace(stored.progress, due=until)
+                )
             return True
 
     def snapshot(self, scope: str) -> Snapshot | None:
@@ -202,6 +212,12 @@ class MemoryLedger:
         """Remember what this tick saw."""
         self._health = health
 
+    def tally(self, key: str, until: datetime) -> int:  # noqa: ARG002  # nothing is forgotten here
+        """Count one more under the key and return how many there are."""
+        with self._lock:
+            self.tallies[key] += 1
+            return self.tallies[key]
+
     def cron_state(self, uid: str) -> CronState:
         """What is remembered of the CronWorkflow; an empty state of version 0 where nothing is."""
         return self.cron_states.get(uid) or CronState(uid)
@@ -213,10 +229,11 @@ class MemoryLedger:
                 raise Conflict(f"the state of CronWorkflow {state.uid} changed since it was read")
             self.cron_states[state.uid] = state
 
-    def _unchanged(self, before: Submission) -> None:
+    def _unchanged(self, before: Submission) -> Submission:
         stored = self.stored.get(before.pointer)
         if stored is None or stored.progress.version != before.progress.version:
             raise Conflict(f"submission {before.id} changed since it was read")
+        return stored
 
     def _put_submission(self, submission: Submission) -> None:
         pointer, due = submission.pointer, submission.progress.due
@@ -287,6 +304,24 @@ class MemorySecrets:
         """The clients of the namespace, None where it has no document; raises ClientError."""
         document = self.documents.get(namespace)
         return None if document is None else parse_clients(document)
+
+
+class MemoryTopics:
+    """SNS: certificates by URL, and the subscriptions that were confirmed."""
+
+    def __init__(self, certificates: Mapping[str, bytes] | None = None) -> None:
+        self.certificates = dict(certificates or {})
+        self.confirmed: list[tuple[str, str]] = []
+
+    def certificate(self, url: str) -> bytes:
+        """The PEM at the URL; raises Unavailable for one that is not there."""
+        if url not in self.certificates:
+            raise Unavailable(f"no certificate at {url}")
+        return self.certificates[url]
+
+    def confirm(self, topic_arn: str, token: str) -> None:
+        """Remember the confirmation."""
+        self.confirmed.append((topic_arn, token))
 
 
 @dataclass

@@ -355,10 +355,10 @@ class LedgerContract:
         assert outstanding(ledger, NOW + MINUTE - timedelta(seconds=1)) == []
         (entry,) = outstanding(ledger, NOW + MINUTE)
         assert entry == Outstanding(NOW + MINUTE, made.pointer, kind="event")
-        started = start(made, NOW)
-        ledger.advance(made, started)
-        assert [one.due for one in outstanding(ledger)] == [started.progress.due]
-        ledger.advance(started, succeed(started, "created", "uid", NOW))
+        waiting = wait(made, NOW + 3 * MINUTE, "quota", "exceeded", NOW)
+        ledger.advance(made, waiting)
+        assert [one.due for one in outstanding(ledger)] == [NOW + 3 * MINUTE]
+        ledger.advance(waiting, succeed(waiting, "created", "uid", NOW))
         assert outstanding(ledger) == []
 
     def test_a_reopened_submission_is_outstanding_again(self, ledger: Ledger) -> None:
@@ -414,23 +414,33 @@ class LedgerContract:
         answers = at_once(6, lambda index: ledger.postpone(entry, NOW + (5 + index) * MINUTE))
         assert answers.count(True) == 1
 
-    def test_postponing_is_not_a_step_of_the_submission(self, ledger: Ledger) -> None:
+    def test_postponing_is_not_a_step_and_a_step_that_names_no_new_time_keeps_it(
+        self, ledger: Ledger
+    ) -> None:
         _, (made,) = kept(ledger, "one", "build")
         (entry,) = outstanding(ledger)
         ledger.postpone(entry, NOW + 5 * MINUTE)
         started = start(made, NOW)
         ledger.advance(made, started)
-        assert ledger.submission(made.pointer) == started
-        assert [one.due for one in outstanding(ledger)] == [started.progress.due]
+        assert [one.due for one in outstanding(ledger)] == [NOW + 5 * MINUTE]
+        stored = ledger.submission(made.pointer)
+        assert stored == replace(started, progress=replace(started.progress, due=NOW + 5 * MINUTE))
+
+    def test_a_step_that_names_a_new_time_moves_what_was_postponed(self, ledger: Ledger) -> None:
+        _, (made,) = kept(ledger, "one", "build")
+        (entry,) = outstanding(ledger)
+        ledger.postpone(entry, NOW + 5 * MINUTE)
+        ledger.advance(made, wait(made, NOW + 2 * MINUTE, "quota", "exceeded", NOW))
+        assert [one.due for one in outstanding(ledger)] == [NOW + 2 * MINUTE]
 
     def test_postponing_what_has_moved_or_is_gone_does_nothing(self, ledger: Ledger) -> None:
         _, (made,) = kept(ledger, "one", "build")
         (entry,) = outstanding(ledger)
-        started = start(made, NOW)
-        ledger.advance(made, started)
+        waiting = wait(made, NOW + 2 * MINUTE, "quota", "exceeded", NOW)
+        ledger.advance(made, waiting)
         assert ledger.postpone(entry, FAR) is False
         (moved,) = outstanding(ledger)
-        ledger.advance(started, succeed(started, "created", "uid", NOW))
+        ledger.advance(waiting, succeed(waiting, "created", "uid", NOW))
         assert ledger.postpone(moved, FAR) is False
         assert outstanding(ledger, FAR + MINUTE) == []
 
