@@ -39,7 +39,14 @@ class Attributes:
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
-_VERBS: Final = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_VERBS: Final = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
 
 
 def attributes_of(method: str, path: str, query: Mapping[str, list[str]]) -> Attributes:
@@ -132,7 +139,9 @@ class Authorizer:
         """(binding, the subject that meets the user, the role's rules), cluster-wide ones first."""
         bindings = [(binding, "") for binding in self._objects(f"clusterrolebindings.{_RBAC}", "")]
         if namespace:
-            bindings += [(binding, namespace) for binding in self._objects(f"rolebindings.{_RBAC}", namespace)]
+            bindings += [
+                (binding, namespace) for binding in self._objects(f"rolebindings.{_RBAC}", namespace)
+            ]
         for binding, where in bindings:
             subject = next(
                 (each for each in binding.get("subjects") or () if _meets(each, user, where)),
@@ -143,7 +152,9 @@ class Authorizer:
 
     def _rules(self, reference: Mapping[str, str], namespace: str) -> list[dict[str, Any]]:
         store, where = (
-            (f"clusterroles.{_RBAC}", "") if reference["kind"] == "ClusterRole" else (f"roles.{_RBAC}", namespace)
+            (f"clusterroles.{_RBAC}", "")
+            if reference["kind"] == "ClusterRole"
+            else (f"roles.{_RBAC}", namespace)
         )
         for role in self._objects(store, where):
             if role["metadata"]["name"] == reference["name"]:
@@ -177,7 +188,11 @@ def _covers(rule: Mapping[str, Any], wanted: Attributes) -> bool:
         return False
     if not wanted.is_resource:
         return any(_covers_path(pattern, wanted.path) for pattern in rule.get("nonResourceURLs") or ())
-    groups, resources, names = rule.get("apiGroups") or (), rule.get("resources") or (), rule.get("resourceNames")
+    groups, resources, names = (
+        rule.get("apiGroups") or (),
+        rule.get("resources") or (),
+        rule.get("resourceNames"),
+    )
     return (
         (wanted.group in groups or "*" in groups)
         and (
@@ -235,9 +250,7 @@ def requested_user(headers: Mapping[str, list[str]]) -> User | None:
     if not (name or groups or uid or extra):
         return None
     if not name:
-        raise bad_request(
-            f"requested {_go_user(uid, groups, extra)} without impersonating a user name"
-        )
+        raise bad_request(f"requested {_go_user(uid, groups, extra)} without impersonating a user name")
     return User(name, uid, groups, extra)
 
 
@@ -250,9 +263,7 @@ def _go_user(uid: str, groups: tuple[str, ...], extra: Mapping[str, tuple[str, .
     if extra:
         pairs = ", ".join(f"{go_quoted(name)}:[]string{listed(values)}" for name, values in extra.items())
         shown_extra = "map[string][]string{" + pairs + "}"
-    return (
-        f'&user.DefaultInfo{{Name:"", UID:{go_quoted(uid)}, Groups:{shown_groups}, Extra:{shown_extra}}}'
-    )
+    return f'&user.DefaultInfo{{Name:"", UID:{go_quoted(uid)}, Groups:{shown_groups}, Extra:{shown_extra}}}'
 
 
 def impersonate(user: User, wanted: User, target: Attributes, authorizer: Authorizer) -> User:
@@ -283,7 +294,9 @@ def _identity(wanted: User, verb: str, *, legacy: bool) -> Iterator[Attributes]:
     """One question per part of the identity; the plain form keeps users, groups and accounts in the core group."""
     core = "" if legacy else "authentication.k8s.io"
 
-    def asked(resource: str, name: str, *, group: str = core, namespace: str = "", subresource: str = "") -> Attributes:
+    def asked(
+        resource: str, name: str, *, group: str = core, namespace: str = "", subresource: str = ""
+    ) -> Attributes:
         return Attributes(verb, "", True, group, "v1", resource, subresource, namespace, name)
 
     account = service_account_of(wanted.name)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-import json
 import random
 import time
 import uuid
@@ -19,10 +18,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from lynceus.local.kubernetes import bodies, fieldsets, kinds, objects, openapi, patches, reviews, schemas, strategies
+from lynceus.local.kubernetes import (
+    bodies,
+    fieldsets,
+    kinds,
+    objects,
+    openapi,
+    patches,
+    reviews,
+    schemas,
+    strategies,
+)
 from lynceus.local.kubernetes.access import Attributes, Authorizer, attributes_of, impersonate, requested_user
 from lynceus.local.kubernetes.bodies import LARGEST_OBJECT, Unreadable, unrecognized
-from lynceus.local.kubernetes.exchanges import TEXT, Form, Request, Response, answer, negotiate, page_not_found, refusal
+from lynceus.local.kubernetes.exchanges import (
+    TEXT,
+    Form,
+    Request,
+    Response,
+    answer,
+    negotiate,
+    page_not_found,
+    refusal,
+)
 from lynceus.local.kubernetes.resources import (
     BUILT_IN_GROUPS,
     Catalogue,
@@ -44,7 +62,6 @@ from lynceus.local.kubernetes.statuses import (
     forbidden,
     forbidden_field,
     go_quoted,
-    go_value,
     invalid,
     invalid_options,
     invalid_value,
@@ -64,7 +81,7 @@ from lynceus.local.kubernetes.statuses import (
 from lynceus.local.kubernetes.stores import Change, Store, encode, key_of
 from lynceus.local.kubernetes.strategies import Strategy
 from lynceus.local.kubernetes.tables import metadata_only, table
-from lynceus.local.kubernetes.tokens import ANONYMOUS, AUDIENCES, ISSUER, TokenError, Tokens, User
+from lynceus.local.kubernetes.tokens import ANONYMOUS, ISSUER, TokenError, Tokens, User
 
 Object = dict[str, Any]
 
@@ -207,14 +224,16 @@ class Api:
         header = request.header("authorization")
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            return User("lynceus-admin", "", ("system:masters", "system:authenticated")) if self._open_to_all else ANONYMOUS
+            return (
+                User("lynceus-admin", "", ("system:masters", "system:authenticated"))
+                if self._open_to_all
+                else ANONYMOUS
+            )
         try:
             user, _ = self.tokens.user_of(token.strip())
         except TokenError:
             raise unauthorized() from None
         self._note_use(self.tokens.legacy_secret(token.strip()))
-        if "system:authenticated" not in user.groups:
-            user = replace(user, groups=(*user.groups, "system:authenticated"))
         return user
 
     def _note_use(self, key: str) -> None:
@@ -223,7 +242,9 @@ class Api:
         today = objects.timestamp(self._clock())[:10]
         label = "kubernetes.io/legacy-token-last-used"
         if secret is not None and (secret["metadata"].get("labels") or {}).get(label) != today:
-            metadata = secret["metadata"] | {"labels": (secret["metadata"].get("labels") or {}) | {label: today}}
+            metadata = secret["metadata"] | {
+                "labels": (secret["metadata"].get("labels") or {}) | {label: today}
+            }
             self.store.write("secrets", key, secret | {"metadata": metadata})
 
     def _find_resource(self, wanted: Attributes) -> Resource | None:
@@ -235,7 +256,11 @@ class Api:
                 raise no_such_resource()
             return None
         # A kind of a namespace can be listed across all of them, and nothing else without naming one.
-        if resource.namespaced and not wanted.namespace and (wanted.name or wanted.verb not in ("list", "watch")):
+        if (
+            resource.namespaced
+            and not wanted.namespace
+            and (wanted.name or wanted.verb not in ("list", "watch"))
+        ):
             if wanted.verb not in ("list", "watch", "deletecollection") or resource.custom:
                 if in_group:
                     raise no_such_resource()
@@ -300,7 +325,15 @@ class Api:
         return page_not_found()
 
     def _paths(self) -> list[str]:
-        fixed = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/", "/healthz", "/livez"]
+        fixed = [
+            "/.well-known/openid-configuration",
+            "/api",
+            "/api/v1",
+            "/apis",
+            "/apis/",
+            "/healthz",
+            "/livez",
+        ]
         fixed += ["/openapi/v2", "/openapi/v3", "/openapi/v3/", "/openid/v1/jwks", "/readyz", "/version"]
         for group, versions in self.catalogue.groups().items():
             fixed += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions)]
@@ -358,8 +391,11 @@ class Api:
     # -- finding and showing ---------------------------------------------------------------------------------
 
     def _found(self, store: str, namespace: str) -> Iterator[Object]:
-        """The objects of a kind now, in one namespace where one is named."""
+        """The objects of a kind now, in the order they came, or those of one namespace by name."""
         shelf = self.store.shelf(store)
+        if not namespace:
+            yield from list(shelf.objects.values())
+            return
         for key in self.store.keys(store, namespace):
             instance = shelf.objects.get(key)
             if instance is not None:
@@ -374,7 +410,9 @@ class Api:
     def _shown(self, resource: Resource, instance: Object) -> Object:
         return strategies.new_event(instance) if resource.stored_as else instance
 
-    def _object(self, call: Call, status: int, instance: Object, warnings: list[str] | None = None) -> Response:
+    def _object(
+        self, call: Call, status: int, instance: Object, warnings: list[str] | None = None
+    ) -> Response:
         """One object in the form the caller wants."""
         instance = self._shown(call.resource, instance)
         if call.form.shape == "table":
@@ -388,7 +426,9 @@ class Api:
             response = answer(status, instance, call.form.media)
         return response.warn(warnings or [])
 
-    def _table(self, call: Call, instances: list[Object], metadata: Object, *, with_columns: bool = True) -> Object:
+    def _table(
+        self, call: Call, instances: list[Object], metadata: Object, *, with_columns: bool = True
+    ) -> Object:
         return table(
             call.resource,
             instances,
@@ -460,7 +500,14 @@ class Api:
         with self.store.lock:
             if exact and exact < self.store.oldest(call.resource.store):
                 raise _too_old(resume, after)
-            return self._page(call, selection, exact=exact, after=after, limit=limit, paged=bool(resume) and not inconsistent)
+            return self._page(
+                call,
+                selection,
+                exact=exact,
+                after=after,
+                limit=limit,
+                paged=bool(resume) and not inconsistent,
+            )
 
     def _page(
         self, call: Call, selection: Selection, *, exact: int, after: str, limit: int, paged: bool
@@ -472,7 +519,9 @@ class Api:
         revision = exact or current
         if exact and exact < self.store.revision:
             found = self.store.objects_at(store, exact)
-            keys = [key for key in found if not selection.namespace or key.startswith(f"{selection.namespace}/")]
+            keys = [
+                key for key in found if not selection.namespace or key.startswith(f"{selection.namespace}/")
+            ]
         else:
             found = self.store.shelf(store).objects
             keys = self.store.keys(store, selection.namespace)
@@ -484,7 +533,9 @@ class Api:
         metadata: Object = {"resourceVersion": str(revision)}
         if limit and len(keys) > limit:
             keys, left = keys[:limit], len(keys) - limit
-            metadata["continue"] = _write_continue(revision, ("/" if paged else "") + keys[-1].removeprefix(prefix))
+            metadata["continue"] = _write_continue(
+                revision, ("/" if paged else "") + keys[-1].removeprefix(prefix)
+            )
             if selection.everything:
                 metadata["remainingItemCount"] = left
         today = found is self.store.shelf(store).objects
@@ -506,7 +557,10 @@ class Api:
             items = [self._shown(resource, found[key]) for key in keys]
             if not resource.custom:
                 # A built-in list says once what its items are.
-                items = [{name: item[name] for name in item if name not in ("kind", "apiVersion")} for item in items]
+                items = [
+                    {name: item[name] for name in item if name not in ("kind", "apiVersion")}
+                    for item in items
+                ]
             else:
                 metadata = {"continue": ""} | metadata
             head = {"kind": resource.list_kind, "apiVersion": resource.api_version}
@@ -546,8 +600,14 @@ class Api:
             asked = _uint(text) if text else 0
         except ValueError:
             raise unexplained(_bad_revision(text)) from None
-        selection_by_name = replace(selection, fields=[*selection.fields, FieldTerm("metadata.name", call.name, equal=True)])
-        chosen = selection_by_name if call.name and call.wanted.verb == "watch" and not selection.fields else selection
+        selection_by_name = replace(
+            selection, fields=[*selection.fields, FieldTerm("metadata.name", call.name, equal=True)]
+        )
+        chosen = (
+            selection_by_name
+            if call.name and call.wanted.verb == "watch" and not selection.fields
+            else selection
+        )
         stream = self._events(
             call,
             chosen,
@@ -559,7 +619,14 @@ class Api:
         return Response(200, stream=stream)
 
     def _events(
-        self, call: Call, selection: Selection, *, after: int, with_existing: bool, mark_end: bool, until: float
+        self,
+        call: Call,
+        selection: Selection,
+        *,
+        after: int,
+        with_existing: bool,
+        mark_end: bool,
+        until: float,
     ) -> Iterator[bytes]:
         """The lines of a watch, with an empty one now and then while nothing happens."""
         store = call.resource.store
@@ -584,7 +651,9 @@ class Api:
         while True:
             with self.store.lock:
                 if after < self.store.oldest(store):
-                    yield writer.error(expired(f"too old resource version: {after} ({self.store.oldest(store)})"))
+                    yield writer.error(
+                        expired(f"too old resource version: {after} ({self.store.oldest(store)})")
+                    )
                     return
                 pending = list(self.store.changes(store, after))
                 now = time.monotonic()
@@ -682,7 +751,9 @@ class Api:
                 raise self._undecodable(resource, error)
             unknown = schemas.prune(value, schema | {"properties": schema["properties"]})
             unknown += self._decode_metadata(call, value)
-        findings = [f'duplicate field "{path}"' for path in doubled] + [f'unknown field "{path}"' for path in unknown]
+        findings = [f'duplicate field "{path}"' for path in doubled] + [
+            f'unknown field "{path}"' for path in unknown
+        ]
         if findings and options.validation == "Strict":
             raise self._undecodable(resource, f"strict decoding error: {', '.join(findings)}")
         return findings if options.validation == "Warn" else []
@@ -727,7 +798,9 @@ class Api:
                 f"unable to create new content in namespace {call.namespace} because it is being terminated"
             )
             cause = Cause(
-                "NamespaceTerminating", f"namespace {call.namespace} is being terminated", "metadata.namespace"
+                "NamespaceTerminating",
+                f"namespace {call.namespace} is being terminated",
+                "metadata.namespace",
             )
             raise forbidden(call.resource.named(name), detail, [cause])
 
@@ -762,15 +835,18 @@ class Api:
     def _create_object(self, call: Call, instance: Object, options: Options, warnings: list[str]) -> Object:
         resource, metadata = call.resource, instance["metadata"]
         sent = metadata.pop("managedFields", None)
+        objects.wipe(metadata)
         if metadata.get("generateName") and not metadata.get("name"):
             metadata["name"] = objects.generated_name(metadata["generateName"], self._chance)
         instance = self._complete(call, instance)
         if resource.status_subresource:
             instance.pop("status", None)
         now = objects.timestamp(self._clock())
+        managed = fieldsets.record_update(
+            self._blank(call), instance, resource.typed_schema, self._owner(call, options), now, sent=sent
+        )
         wanted_revision = metadata.pop("resourceVersion", "")
-        objects.prepare_create(instance, uid=str(uuid.uuid4()), now=now, generation=resource.custom or resource.store == CRDS)
-        metadata = instance["metadata"]
+        self._prepare_create(call, instance, now)
         self._check_new(call, instance)
         warnings += objects.finalizer_warnings(metadata)
         if wanted_revision:
@@ -779,13 +855,17 @@ class Api:
         key = key_of(call.namespace, name)
         existing = self.store.get(resource.store, key)
         if existing is not None:
-            raise already_exists(resource.named(name), terminating=bool(existing["metadata"].get("deletionTimestamp")))
-        metadata["managedFields"] = fieldsets.record_update(
-            self._blank(call), instance, resource.schema, self._owner(call, options), now, sent=sent
-        )
-        if not metadata["managedFields"]:
-            del metadata["managedFields"]
+            raise already_exists(
+                resource.named(name), terminating=bool(existing["metadata"].get("deletionTimestamp"))
+            )
+        if managed:
+            metadata["managedFields"] = managed
         return self._keep(call, key, instance, options)
+
+    def _prepare_create(self, call: Call, instance: Object, now: str) -> None:
+        generation = call.resource.custom or call.resource.store == CRDS
+        objects.prepare_create(instance, uid=str(uuid.uuid4()), now=now, generation=generation)
+        call.strategy.prepare(instance)
 
     def _check_new(self, call: Call, instance: Object) -> None:
         resource, metadata = call.resource, instance["metadata"]
@@ -793,7 +873,9 @@ class Api:
             named = Named(resource.group, str(instance["kind"]), metadata.get("name", ""))
             cause = invalid_value("kind", instance["kind"], f"must be {resource.kind}")
             raise invalid(named, [cause])
-        causes = objects.check_metadata(metadata, namespaced=resource.namespaced, form=call.strategy.name_form)
+        causes = objects.check_metadata(
+            metadata, namespaced=resource.namespaced, form=call.strategy.name_form
+        )
         causes += self._check_content(call, instance, causes)
         if causes:
             group = "" if resource.stored_as else resource.group
@@ -823,10 +905,17 @@ class Api:
         kept = self.store.write(resource.store, key, instance)
         if resource.store == CRDS:
             self.catalogue.register(kept)
-            for name in {each.store for each in self.catalogue.of(kept["spec"]["group"], kept["spec"]["versions"][0]["name"])}:
+            for name in {
+                each.store
+                for each in self.catalogue.of(kept["spec"]["group"], kept["spec"]["versions"][0]["name"])
+            }:
                 self.store.shelf(name)
             self._documents.forget()
-        if resource.store == "namespaces" and key and self.store.get("serviceaccounts", f"{key}/default") is None:
+        if (
+            resource.store == "namespaces"
+            and key
+            and self.store.get("serviceaccounts", f"{key}/default") is None
+        ):
             self.add_default_account(key)
         return kept
 
@@ -863,7 +952,14 @@ class Api:
         return self._object(call, 200, self._replace(call, existing, instance, options, warnings), warnings)
 
     def _replace(
-        self, call: Call, existing: Object, instance: Object, options: Options, warnings: list[str], *, applied: bool = False
+        self,
+        call: Call,
+        existing: Object,
+        instance: Object,
+        options: Options,
+        warnings: list[str],
+        *,
+        applied: bool = False,
     ) -> Object:
         """Put the new object in the place of the old one; the same object when nothing changed."""
         resource, metadata = call.resource, instance["metadata"]
@@ -881,7 +977,9 @@ class Api:
             try:
                 _uint(revision)
             except ValueError:
-                raise unexplained(f"strconv.ParseUint: parsing {go_quoted(revision)}: invalid syntax") from None
+                raise unexplained(
+                    f"strconv.ParseUint: parsing {go_quoted(revision)}: invalid syntax"
+                ) from None
             raise modified(resource.named(call.name))
         objects.prepare_update(existing, instance)
         sent = metadata.pop("managedFields", None)
@@ -891,12 +989,18 @@ class Api:
         if generation and objects.content(existing, status=whole) != objects.content(instance, status=whole):
             metadata["generation"] = generation + 1
         self._check_change(call, existing, instance)
-        warnings += objects.finalizer_warnings(metadata) if metadata.get("finalizers") != was.get("finalizers") else []
+        warnings += (
+            objects.finalizer_warnings(metadata)
+            if metadata.get("finalizers") != was.get("finalizers")
+            else []
+        )
         managed = sent
         if not applied:
             now = objects.timestamp(self._clock())
             owner = self._owner(call, options)
-            managed = fieldsets.record_update(existing, instance, resource.schema, owner, now, sent=sent)
+            managed = fieldsets.record_update(
+                existing, instance, resource.typed_schema, owner, now, sent=sent
+            )
         if managed:
             metadata["managedFields"] = managed
         if _same(existing, instance):
@@ -913,16 +1017,20 @@ class Api:
             status = instance.get("status")
             for name in [name for name in instance if name not in ("metadata", "status")]:
                 del instance[name]
-            instance |= {name: value for name, value in existing.items() if name not in ("metadata", "status")}
+            instance |= {
+                name: value for name, value in existing.items() if name not in ("metadata", "status")
+            }
             kept = ("managedFields", "resourceVersion")
             metadata = {name: instance["metadata"][name] for name in kept if name in instance["metadata"]}
             instance["metadata"] = existing["metadata"] | metadata
             if status is not None:
                 instance["status"] = status
-        elif call.resource.status_subresource:
-            instance.pop("status", None)
-            if "status" in existing:
-                instance["status"] = existing["status"]
+        else:
+            own = ("status",) if call.resource.status_subresource else call.strategy.kept
+            for name in own:
+                instance.pop(name, None)
+                if name in existing:
+                    instance[name] = existing[name]
 
     def _check_change(self, call: Call, existing: Object, instance: Object) -> None:
         resource = call.resource
@@ -945,7 +1053,9 @@ class Api:
         if content_type not in accepted:
             raise unsupported_media(accepted)
         if len(request.body) > bodies.LARGEST:
-            raise Refusal(413, "RequestEntityTooLarge", f"Request entity too large: limit is {bodies.LARGEST}")
+            raise Refusal(
+                413, "RequestEntityTooLarge", f"Request entity too large: limit is {bodies.LARGEST}"
+            )
         options = self._options(call, "PatchOptions")
         if content_type == patches.APPLY:
             return self._apply(call, options)
@@ -998,7 +1108,10 @@ class Api:
             raise invalid_options("PatchOptions", cause)
         wanted = self._read_applied(call)
         existing = self.store.get(resource.store, call.key)
-        fields = [f"{path}: field not declared in schema" for path in fieldsets.undeclared(wanted, self._typed(resource))]
+        fields = [
+            f"{path}: field not declared in schema"
+            for path in fieldsets.undeclared(wanted, resource.typed_schema)
+        ]
         if fields:
             where = wanted["metadata"].get("namespace", "")
             listed = fields[0] if len(fields) == 1 else "errors:\n  " + "\n  ".join(fields)
@@ -1011,18 +1124,23 @@ class Api:
         self._match_namespace(call, wanted["metadata"])
         live = existing or {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}}
         revision = wanted["metadata"].pop("resourceVersion", "")
-        merged = fieldsets.apply(live, wanted, self._typed(resource), owner, now, force=options.force)
+        merged = fieldsets.apply(live, wanted, resource.typed_schema, owner, now, force=options.force)
         warnings = self._strict(call, merged, [], replace(options, validation="Ignore"))
         managed = merged["metadata"].get("managedFields")
         if existing is None:
             if call.wanted.subresource:
                 raise not_found(resource.named(call.name))
             if revision or wanted["metadata"].get("uid"):
-                raise conflict(resource.named(call.name), "uid mismatch: the provided object specified uid, and no existing object was found")
+                raise conflict(
+                    resource.named(call.name),
+                    "uid mismatch: the provided object specified uid, and no existing object was found",
+                )
             self._admit(call, merged["metadata"])
             created = self._create_applied(call, merged, managed, options, warnings)
             return self._object(call, 201, created, warnings)
-        merged["metadata"] = merged["metadata"] | {"resourceVersion": revision or existing["metadata"]["resourceVersion"]}
+        merged["metadata"] = merged["metadata"] | {
+            "resourceVersion": revision or existing["metadata"]["resourceVersion"]
+        }
         merged = self._complete(call, merged)
         kept = self._replace(call, existing, merged, options, warnings, applied=True)
         return self._object(call, 200, kept, warnings)
@@ -1031,11 +1149,9 @@ class Api:
         self, call: Call, instance: Object, managed: Any, options: Options, warnings: list[str]
     ) -> Object:
         instance["metadata"].pop("managedFields", None)
+        objects.wipe(instance["metadata"])
         instance = self._complete(call, instance)
-        now = objects.timestamp(self._clock())
-        objects.prepare_create(
-            instance, uid=str(uuid.uuid4()), now=now, generation=call.resource.custom or call.resource.store == CRDS
-        )
+        self._prepare_create(call, instance, objects.timestamp(self._clock()))
         self._check_new(call, instance)
         warnings += objects.finalizer_warnings(instance["metadata"])
         if managed:
@@ -1063,11 +1179,6 @@ class Api:
         _match_name(wanted["metadata"], call.name)
         return wanted
 
-    @staticmethod
-    def _typed(resource: Resource) -> Object:
-        """The schema with metadata described, which CRDs leave to the server."""
-        return openapi.with_metadata(resource.schema)
-
     # -- delete ----------------------------------------------------------------------------------------------
 
     def _delete_options(self, call: Call) -> Object:
@@ -1079,9 +1190,13 @@ class Api:
             except Unreadable as error:
                 raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
             if isinstance(value, dict):
-                error_text = objects.decoding_error(value, kinds.schema("DeleteOptions"), struct="DeleteOptions")
+                error_text = objects.decoding_error(
+                    value, kinds.schema("DeleteOptions"), struct="DeleteOptions"
+                )
                 if error_text:
-                    raise bad_request(f'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: {error_text}')
+                    raise bad_request(
+                        f'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: {error_text}'
+                    )
                 options = value
         for name in ("propagationPolicy", "dryRun"):
             if name in request.query:
@@ -1106,7 +1221,13 @@ class Api:
         if call.strategy.returns_deleted:
             return self._object(call, 200, existing)
         details = resource.named(call.name).details() | {"uid": existing["metadata"]["uid"]}
-        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+        status = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
+            "details": details,
+        }
         return answer(200, status)
 
     def _check_preconditions(self, call: Call, existing: Object, preconditions: Object) -> None:
@@ -1187,7 +1308,9 @@ class Api:
             if resource.custom:
                 raise not_found(resource.named(call.name))
             raise no_such_resource()
-        verb = {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(call.request.method, call.wanted.verb)
+        verb = {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(
+            call.request.method, call.wanted.verb
+        )
         if verb not in known[2]:
             raise method_not_allowed()
         if name == "token":
@@ -1220,18 +1343,27 @@ class Api:
         token_request = self.catalogue.find("authentication.k8s.io", "v1", "tokenreviews")
         if token_request is None:
             raise no_such_resource()
-        as_request = replace(token_request, kind="TokenRequest", message="TokenRequest", schema=kinds.schema("TokenRequest"))
+        as_request = replace(
+            token_request, kind="TokenRequest", message="TokenRequest", schema=kinds.schema("TokenRequest")
+        )
         inner = replace(call, resource=as_request)
         request, warnings = self._read(inner, options)
         made = reviews.request_token(
-            request, call.namespace, account, self.tokens, lambda sent: self._managed(inner, sent, options), self._clock()
+            request,
+            call.namespace,
+            account,
+            self.tokens,
+            lambda sent: self._managed(inner, sent, options),
+            self._clock(),
         )
         return answer(201, made).warn(warnings)
 
     def _managed(self, call: Call, sent: Object, options: Options) -> list[Object]:
         blank = self._blank(call)
         now = objects.timestamp(self._clock())
-        return fieldsets.record_update(blank, blank | sent, call.resource.schema, self._owner(call, options), now)
+        return fieldsets.record_update(
+            blank, blank | sent, call.resource.typed_schema, self._owner(call, options), now
+        )
 
     def _review(self, call: Call) -> Response:
         options = self._options(call, "CreateOptions")
@@ -1265,14 +1397,16 @@ class _EventWriter:
 
     def line(self, type_: str, instance: Object) -> bytes:
         call = self._call
-        shown: Object = self._api._shown(call.resource, instance)  # noqa: SLF001 - the writer is the Api's own hand
+        shown: Object = self._api._shown(call.resource, instance)
         if call.form.shape == "table":
             metadata = {"resourceVersion": shown["metadata"]["resourceVersion"]}
-            shown = self._api._table(call, [shown], metadata, with_columns=self._with_columns)  # noqa: SLF001
+            shown = self._api._table(call, [shown], metadata, with_columns=self._with_columns)
             self._with_columns = False
         elif call.form.shape == "metadata":
             shown = metadata_only(shown, call.form.version)
-        return b'{"type":"' + type_.encode() + b'","object":' + encode(shown, sort=call.resource.custom) + b"}\n"
+        return (
+            b'{"type":"' + type_.encode() + b'","object":' + encode(shown, sort=call.resource.custom) + b"}\n"
+        )
 
     def bookmark(self, revision: int, annotations: dict[str, str]) -> bytes:
         resource = self._call.resource
@@ -1346,7 +1480,9 @@ def _read_continue(token: str) -> tuple[int, str]:
     except Unreadable as error:
         raise _bad_continue(str(error)) from None
     if not isinstance(found, dict) or found.get("v") != "meta.k8s.io/v1":
-        raise bad_request("invalid continue token: continue key is not valid: server does not recognize this encoded version")
+        raise bad_request(
+            "invalid continue token: continue key is not valid: server does not recognize this encoded version"
+        )
     revision, start = found.get("rv"), found.get("start")
     if not isinstance(revision, int) or not isinstance(start, str) or revision == 0 or not start:
         raise _bad_continue("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")

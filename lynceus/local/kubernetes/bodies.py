@@ -63,7 +63,9 @@ def _paths(value: Any, twice: dict[str, Any], name: str, path: str) -> list[str]
     if isinstance(value, dict):
         return [found for key, item in value.items() for found in _paths(item, twice, name, f"{path}.{key}")]
     if isinstance(value, list):
-        return [found for at, item in enumerate(value) for found in _paths(item, twice, name, f"{path}[{at}]")]
+        return [
+            found for at, item in enumerate(value) for found in _paths(item, twice, name, f"{path}[{at}]")
+        ]
     return []
 
 
@@ -191,4 +193,6 @@ def summary(body: bytes) -> str:
 
 def unrecognized(kind: str, detail: str, body: bytes) -> Refusal:
     """400 for a body without a readable version and kind."""
-    return bad_request(f"the object provided is unrecognized (must be of type {kind}): {detail} ({summary(body)})")
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {kind}): {detail} ({summary(body)})"
+    )

@@ -55,7 +55,10 @@ _ADMIN: Final = [
 _ROLES: Final[tuple[tuple[str, list[Object], tuple[str, ...]], ...]] = (
     (
         "cluster-admin",
-        [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, {"verbs": ["*"], "nonResourceURLs": ["*"]}],
+        [
+            {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+            {"verbs": ["*"], "nonResourceURLs": ["*"]},
+        ],
         ("system:masters",),
     ),
     ("admin", _ADMIN, ()),
@@ -69,9 +72,9 @@ _ROLES: Final[tuple[tuple[str, list[Object], tuple[str, ...]], ...]] = (
         ],
         ("system:authenticated",),
     ),
-    ("system:discovery", [_paths(*_DISCOVERY, *_DISCOVERY_REST)], ("system:authenticated",)),
     ("system:public-info-viewer", [_paths(*_INFO)], _EVERYBODY),
     ("system:service-account-issuer-discovery", [_paths(*_OPENID, *_KEYS)], ("system:serviceaccounts",)),
+    ("system:discovery", [_paths(*_DISCOVERY, *_DISCOVERY_REST)], ("system:authenticated",)),
     ("system:well-known-viewer", [_paths("/.well-known", "/.well-known/*")], _EVERYBODY),
 )
 
@@ -99,8 +102,10 @@ def roles() -> list[Object]:
 def definitions() -> list[Object]:
     """The CustomResourceDefinitions of Argo's five kinds, as small as they can be."""
     directory = files("lynceus.local.kubernetes") / "crds"
-    found = sorted((path for path in directory.iterdir() if path.name.endswith(".yaml")), key=lambda path: path.name)
-    return [yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader) for path in found]  # noqa: S506 - a safe loader
+    found = sorted(
+        (path for path in directory.iterdir() if path.name.endswith(".yaml")), key=lambda path: path.name
+    )
+    return [yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader) for path in found]
 
 
 def objects() -> list[Object]:

@@ -86,7 +86,9 @@ def make_certificates() -> Certificates:
         .sign(authority_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in ("localhost", "kubernetes", "kubernetes.default")]
+    names: list[x509.GeneralName] = [
+        x509.DNSName(name) for name in ("localhost", "kubernetes", "kubernetes.default")
+    ]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
     server = (
         _certificate("localhost", authority_name, key, authority_key)

@@ -82,7 +82,7 @@ class Cluster:
         self._users = self._load_users()
         self.admin_token = self._token_of(ADMIN)
         if self._store.load():
-            for definition in self._api._found("customresourcedefinitions.apiextensions.k8s.io", ""):  # noqa: SLF001
+            for definition in self._api._found("customresourcedefinitions.apiextensions.k8s.io", ""):
                 catalogue.register(definition)
         else:
             self.apply(bootstrap.objects())
@@ -167,7 +167,11 @@ class Cluster:
         return self._token_of(User(name, uid or f"{name}-uid", tuple(groups)))
 
     def token_for(
-        self, namespace: str, service_account: str, seconds: int = 3600, audiences: Iterable[str] | None = None
+        self,
+        namespace: str,
+        service_account: str,
+        seconds: int = 3600,
+        audiences: Iterable[str] | None = None,
     ) -> str:
         """A service account's token, as TokenRequest issues it; raises Refusal 404 without such an account."""
         account = self._store.get("serviceaccounts", key_of(namespace, service_account))
@@ -242,13 +246,16 @@ class Cluster:
     def objects(self, resource: str, namespace: str | None = None) -> list[Object]:
         """Copies of the objects of one plural (`secrets`, `workflows.argoproj.io`), sorted by namespace and name."""
         with self._store.lock:
-            return copy.deepcopy(list(self._api._found(resource, namespace or "")))  # noqa: SLF001 - its own Api
+            shelf = self._store.shelf(resource).objects
+            return [copy.deepcopy(shelf[key]) for key in self._store.keys(resource, namespace or "")]
 
     def forget_history(self) -> None:
         """Compact: lists at old revisions, continue tokens and watches from before answer 410."""
         self._store.forget()
 
-    def allowed(self, user: User, verb: str, resource: str, *, group: str = "", namespace: str = "", name: str = "") -> bool:
+    def allowed(
+        self, user: User, verb: str, resource: str, *, group: str = "", namespace: str = "", name: str = ""
+    ) -> bool:
         """Whether RBAC lets the user do it."""
         wanted = Attributes(verb, "", True, group, "", resource, "", namespace, name)
         return self._api.authorizer.decide(user, wanted).allowed

@@ -103,7 +103,9 @@ class WorkflowController:
             self._ends[uid] = now + self._finish_after if self._finish_after is not None else float("inf")
         shutdown = spec.get("shutdown")
         if shutdown:
-            return _ended(status, "Failed", now, _STOPPED.get(shutdown, f"Stopped with strategy '{shutdown}'"))
+            return _ended(
+                status, "Failed", now, _STOPPED.get(shutdown, f"Stopped with strategy '{shutdown}'")
+            )
         if spec.get("suspend") or now < self._ends[uid]:
             return None
         failed = self._chance.random() < self._failure_rate

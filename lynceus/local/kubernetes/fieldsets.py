@@ -245,7 +245,13 @@ def _is_reset(entries: Any) -> bool:
 
 
 def record_update(
-    old: dict[str, Any], new: dict[str, Any], schema: Schema | None, owner: Owner, now: str, *, sent: Any = None
+    old: dict[str, Any],
+    new: dict[str, Any],
+    schema: Schema | None,
+    owner: Owner,
+    now: str,
+    *,
+    sent: Any = None,
 ) -> list[dict[str, Any]]:
     """The managedFields after `owner` wrote `new` over `old`.
 
@@ -266,7 +272,13 @@ def record_update(
 
 
 def apply(
-    live: dict[str, Any], wanted: dict[str, Any], schema: Schema | None, owner: Owner, now: str, *, force: bool
+    live: dict[str, Any],
+    wanted: dict[str, Any],
+    schema: Schema | None,
+    owner: Owner,
+    now: str,
+    *,
+    force: bool,
 ) -> dict[str, Any]:
     """`live` with what the owner wants, its managedFields kept; raises Refusal on fields of others.
 
@@ -310,7 +322,10 @@ def merge(live: Any, wanted: Any, schema: Schema | None) -> Any:
         return merged
     before, after = _children(live, schema), _children(wanted, schema)
     items = (schema or {}).get("items")
-    mine = {element: merge(before[element][0] if element in before else None, after[element][0], items) for element in after}
+    mine = {
+        element: merge(before[element][0] if element in before else None, after[element][0], items)
+        for element in after
+    }
     # The applied order leads; what only the live object has keeps its place behind.
     return [*mine.values(), *(item for element, (item, _, _) in before.items() if element not in mine)]
 
@@ -377,7 +392,9 @@ def undeclared(value: Any, schema: Schema | None, path: str = "") -> list[str]:
     """The fields that a typed apply refuses, as `.spec.bogus`."""
     found: list[str] = []
     if isinstance(value, dict) and schema is not None:
-        is_open = schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("additionalProperties") is True
+        is_open = (
+            schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("additionalProperties") is True
+        )
         for name, item in value.items():
             below = child(schema, name)
             if below is not None:

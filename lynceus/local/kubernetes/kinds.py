@@ -366,7 +366,10 @@ def _read(page: str) -> dict[str, Message]:
         name, _, mark = head.partition(" ")
         fields = [_field(line) for line in lines]
         found[name] = Message(
-            name, mark == "atomic", {field.name: field for field in fields}, {field.number: field for field in fields}
+            name,
+            mark == "atomic",
+            {field.name: field for field in fields},
+            {field.number: field for field in fields},
         )
     return found
 

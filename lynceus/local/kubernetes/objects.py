@@ -59,7 +59,9 @@ def name_faults(name: str, form: str, *, prefix: bool = False) -> list[str]:
             return [f"may not be '{name}'"]
         return [f"may not contain '{bad}'" for bad in ("/", "%") if bad in name]
     checked = name[:-1] + "a" if prefix and len(name) > 1 and name.endswith("-") else name
-    longest, pattern, rule = (63, _LABEL, _LABEL_RULE) if form == "label" else (253, _SUBDOMAIN, _SUBDOMAIN_RULE)
+    longest, pattern, rule = (
+        (63, _LABEL, _LABEL_RULE) if form == "label" else (253, _SUBDOMAIN, _SUBDOMAIN_RULE)
+    )
     faults = [] if len(checked) <= longest else [f"must be no more than {longest} characters"]
     return faults if pattern.match(checked) else [*faults, rule]
 
@@ -182,11 +184,15 @@ def _go_type(schema: Schema) -> str:
 METADATA: Final = kinds.schema("ObjectMeta")
 
 
-def prepare_create(instance: Object, *, uid: str, now: str, generation: bool) -> None:
-    """Fill in what the server alone decides about a new object; what the client said of it is dropped."""
-    metadata = instance["metadata"]
-    for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+def wipe(metadata: Object) -> None:
+    """Drop what a client may have said of a new object that only the server can know."""
+    for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "uid"):
         metadata.pop(name, None)
+
+
+def prepare_create(instance: Object, *, uid: str, now: str, generation: bool) -> None:
+    """Fill in what the server alone decides about a new object."""
+    metadata = instance["metadata"]
     metadata["uid"] = uid
     metadata["creationTimestamp"] = now
     if generation:

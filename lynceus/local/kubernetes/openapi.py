@@ -34,23 +34,6 @@ def version_2(accept: str) -> Response:
     return Response(200, body, bodies.JSON, [("Vary", "Accept")])
 
 
-_typed: dict[int, tuple[Object, Object]] = {}
-
-
-def with_metadata(schema: Object) -> Object:
-    """A CRD's schema with metadata described; CRDs leave that to the server."""
-    # Keyed by identity, holding the schema so that its id cannot be used again.
-    if id(schema) not in _typed:
-        properties = schema.get("properties") or {}
-        described = {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": kinds.schema("ObjectMeta"),
-        }
-        _typed[id(schema)] = (schema, schema | {"properties": properties | described})
-    return _typed[id(schema)][1]
-
-
 class Documents:
     """The v3 documents, one per group and version, written when first asked for."""
 
@@ -83,7 +66,8 @@ class Documents:
         """GET /openapi/v3 and /openapi/v3/<name>; the hash makes a document immutable for caches."""
         if not name:
             paths = {
-                each: {"serverRelativeURL": f"/openapi/v3/{each}?hash={self._hash(each)}"} for each in self._names()
+                each: {"serverRelativeURL": f"/openapi/v3/{each}?hash={self._hash(each)}"}
+                for each in self._names()
             }
             return Response(200, encode({"paths": paths}), TEXT)
         body = self._document(name)
@@ -98,7 +82,11 @@ class Documents:
             location = ("Location", f"/openapi/v3/{name}?hash={current}")
             return Response(301, b"", bodies.JSON, [*headers, location])
         return Response(
-            200, body, bodies.JSON, headers, cache_control="public, immutable" if asked else "no-cache, private"
+            200,
+            body,
+            bodies.JSON,
+            headers,
+            cache_control="public, immutable" if asked else "no-cache, private",
         )
 
 

@@ -53,7 +53,14 @@ def json_patch(target: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
     try:
         for operation in operations:
             patched = jsonpatch.apply_patch(patched, [_lenient(operation, patched)], in_place=True)
-    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError, ValueError, AttributeError):
+    except (
+        jsonpatch.JsonPatchException,
+        JsonPointerException,
+        TypeError,
+        KeyError,
+        ValueError,
+        AttributeError,
+    ):
         raise _rejected() from None
     if not isinstance(patched, dict):
         raise _rejected()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from lynceus.local.kubernetes import kinds, schemas
@@ -37,7 +38,9 @@ class Resource:
     schema: dict[str, Any] = field(default_factory=dict, repr=False)
     columns: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     status_subresource: bool = False
-    subresources: tuple[tuple[str, str, tuple[str, ...]], ...] = ()  # name, answer kind as group/version/Kind, verbs
+    subresources: tuple[
+        tuple[str, str, tuple[str, ...]], ...
+    ] = ()  # name, answer kind as group/version/Kind, verbs
     stored_as: str = ""  # events.k8s.io shares its objects with the core group
 
     @property
@@ -66,6 +69,12 @@ class Resource:
     def has_rules(self) -> bool:
         """Whether any cross-field rule stands in the schema; its absence changes a 422's last cause."""
         return self.custom and schemas.has_rules(self.schema)
+
+    @cached_property
+    def typed_schema(self) -> dict[str, Any]:
+        """The schema with metadata described, which CRDs leave to the server."""
+        properties = self.schema.get("properties") or {}
+        return self.schema | {"properties": properties | {"metadata": kinds.schema("ObjectMeta")}}
 
 
 def _built_in(row: str) -> Resource:
@@ -97,7 +106,10 @@ def _without(verb: str) -> tuple[str, ...]:
 
 
 _SUBRESOURCES: Final[dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {
-    "namespaces": (("finalize", "v1/Namespace", ("update",)), ("status", "v1/Namespace", ("get", "patch", "update"))),
+    "namespaces": (
+        ("finalize", "v1/Namespace", ("update",)),
+        ("status", "v1/Namespace", ("get", "patch", "update")),
+    ),
     "serviceaccounts": (("token", "authentication.k8s.io/v1/TokenRequest", ("create",)),),
     "customresourcedefinitions": (
         ("status", "apiextensions.k8s.io/v1/CustomResourceDefinition", ("get", "patch", "update")),
@@ -148,7 +160,9 @@ def resources_of(definition: dict[str, Any]) -> list[Resource]:
             schema=(version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"},
             columns=tuple(version.get("additionalPrinterColumns") or ()),
             status_subresource=(version.get("subresources") or {}).get("status") is not None,
-            subresources=(("status", f"{spec['group']}/{version['name']}/{names['kind']}", ("get", "patch", "update")),)
+            subresources=(
+                ("status", f"{spec['group']}/{version['name']}/{names['kind']}", ("get", "patch", "update")),
+            )
             if (version.get("subresources") or {}).get("status") is not None
             else (),
         )
@@ -170,12 +184,19 @@ class Catalogue:
 
     def by_store(self, name: str) -> Resource | None:
         """The resource kept under a name like `workflows.argoproj.io`."""
-        return next((each for each in self._by_path.values() if each.store == name and not each.stored_as), None)
+        return next(
+            (each for each in self._by_path.values() if each.store == name and not each.stored_as), None
+        )
 
     def by_kind(self, api_version: str, kind: str) -> Resource | None:
         """The resource of an object's own apiVersion and kind."""
         return next(
-            (each for each in self._by_path.values() if each.api_version == api_version and each.kind == kind), None
+            (
+                each
+                for each in self._by_path.values()
+                if each.api_version == api_version and each.kind == kind
+            ),
+            None,
         )
 
     def register(self, definition: dict[str, Any]) -> None:
@@ -187,7 +208,9 @@ class Catalogue:
     def forget(self, definition: dict[str, Any]) -> None:
         """Serve the definition's resources no longer."""
         spec = definition["spec"]
-        for key in [key for key in self._by_path if key[0] == spec["group"] and key[2] == spec["names"]["plural"]]:
+        for key in [
+            key for key in self._by_path if key[0] == spec["group"] and key[2] == spec["names"]["plural"]
+        ]:
             del self._by_path[key]
 
     def groups(self) -> dict[str, list[str]]:
@@ -219,7 +242,13 @@ def legacy_group_list(catalogue: Catalogue) -> dict[str, Any]:
 def legacy_group(name: str, versions: list[str]) -> dict[str, Any]:
     """GET /apis/<group>"""
     listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
-    return {"kind": "APIGroup", "apiVersion": "v1", "name": name, "versions": listed, "preferredVersion": listed[0]}
+    return {
+        "kind": "APIGroup",
+        "apiVersion": "v1",
+        "name": name,
+        "versions": listed,
+        "preferredVersion": listed[0],
+    }
 
 
 def legacy_resource_list(catalogue: Catalogue, group: str, version: str) -> dict[str, Any]:
@@ -287,7 +316,11 @@ def aggregated(catalogue: Catalogue, *, core: bool) -> dict[str, Any]:
 
 def _discovered(resource: Resource) -> dict[str, Any]:
     # Built-in kinds leave group and version empty: the enclosing ones are meant.
-    own = {"group": resource.group, "version": resource.version} if resource.custom else {"group": "", "version": ""}
+    own = (
+        {"group": resource.group, "version": resource.version}
+        if resource.custom
+        else {"group": "", "version": ""}
+    )
     entry: dict[str, Any] = {
         "resource": resource.plural,
         "responseKind": own | {"kind": resource.kind},

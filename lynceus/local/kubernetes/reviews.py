@@ -88,7 +88,9 @@ def review_access(review: Object, authorizer: Authorizer, user: User, *, namespa
     causes = _check(spec, needs_user=not own)
     where = (spec.get("resourceAttributes") or {}).get("namespace", "")
     if kind == "LocalSubjectAccessReview" and where != namespace:
-        causes.append(invalid_value("spec.resourceAttributes.namespace", where, "must match metadata.namespace"))
+        causes.append(
+            invalid_value("spec.resourceAttributes.namespace", where, "must match metadata.namespace")
+        )
     if causes:
         # The server leaves the kind out here.
         raise invalid(Named(_AUTHORIZATION, ""), causes)
@@ -122,7 +124,12 @@ def review_rules(review: Object, authorizer: Authorizer, user: User) -> None:
 
 
 def request_token(
-    request: Object, namespace: str, account: Object, tokens: Tokens, managed: Callable[[Object], list[Object]], now: float
+    request: Object,
+    namespace: str,
+    account: Object,
+    tokens: Tokens,
+    managed: Callable[[Object], list[Object]],
+    now: float,
 ) -> Object:
     """TokenRequest: a new token for the account; `managed` makes the managedFields of the request as sent."""
     spec: Object = request.get("spec") or {}
@@ -130,9 +137,17 @@ def request_token(
     seconds = DEFAULT_SECONDS if seconds is None else seconds
     causes: list[Cause] = []
     if seconds < SHORTEST:
-        causes.append(invalid_value("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"))
+        causes.append(
+            invalid_value(
+                "spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"
+            )
+        )
     elif seconds > 1 << 32:
-        causes.append(invalid_value("spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds"))
+        causes.append(
+            invalid_value(
+                "spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds"
+            )
+        )
     if causes:
         raise invalid(Named(_AUTHENTICATION, "TokenRequest"), causes)
     audiences = spec.get("audiences") or list(AUDIENCES)
@@ -148,6 +163,10 @@ def request_token(
             "creationTimestamp": timestamp(now),
             "managedFields": managed(request),
         },
-        "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": spec.get("boundObjectRef")},
+        "spec": {
+            "audiences": audiences,
+            "expirationSeconds": seconds,
+            "boundObjectRef": spec.get("boundObjectRef"),
+        },
         "status": {"token": token, "expirationTimestamp": timestamp(ends)},
     }

@@ -205,7 +205,9 @@ def _validate_list_type(value: list[Any], schema: Schema, path: str, causes: lis
     keys = schema.get("x-kubernetes-list-map-keys") or []
     seen = []
     for at, item in enumerate(value):
-        identity = {key: item.get(key) for key in keys} if list_type == "map" and isinstance(item, dict) else item
+        identity = (
+            {key: item.get(key) for key in keys} if list_type == "map" and isinstance(item, dict) else item
+        )
         if identity in seen:
             causes.append(
                 Cause("FieldValueDuplicate", f"Duplicate value: {_go_map(identity)}", f"{path}[{at}]")
@@ -229,7 +231,9 @@ def _validate_string(value: str, schema: Schema, path: str, causes: list[Cause])
         causes.append(invalid_value(path, value, f"{path} in body should match '{pattern}'"))
     form = schema.get("format")
     if form in _FORMATS and not _FORMATS[form](value):
-        causes.append(invalid_value(path, value, f"{path} in body must be of type {form}: {go_quoted(value)}"))
+        causes.append(
+            invalid_value(path, value, f"{path} in body must be of type {form}: {go_quoted(value)}")
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -285,7 +289,9 @@ def _validate_combined(value: Any, schema: Schema, path: str, causes: list[Cause
     if "anyOf" in schema and not any(_passes(value, below, path) for below in schema["anyOf"]):
         causes.append(invalid_unshown(path, f"{go_quoted(path)} must validate at least one schema (anyOf)"))
     if "oneOf" in schema and sum(_passes(value, below, path) for below in schema["oneOf"]) != 1:
-        causes.append(invalid_unshown(path, f"{go_quoted(path)} must validate one and only one schema (oneOf)"))
+        causes.append(
+            invalid_unshown(path, f"{go_quoted(path)} must validate one and only one schema (oneOf)")
+        )
     if "not" in schema and _passes(value, schema["not"], path):
         causes.append(invalid_unshown(path, f"{go_quoted(path)} must not validate the schema (not)"))
 
@@ -314,16 +320,16 @@ RULES: Final[dict[str, Callable[[Any], bool]]] = {
     "only one of count or end can be defined": _at_most_one("count", "end"),
     "cannot use both 'depends' and 'dependencies'": _at_most_one("depends", "dependencies"),
     "cannot use 'continueOn' when using 'depends'": _at_most_one("depends", "continueOn"),
-    "task name cannot begin with a digit when using 'depends' or 'dependencies'": lambda task: not (
-        ("depends" in task or "dependencies" in task) and re.match("[0-9]", task.get("name", ""))
+    "task name cannot begin with a digit when using 'depends' or 'dependencies'": lambda task: (
+        not (("depends" in task or "dependencies" in task) and re.match("[0-9]", task.get("name", "")))
     ),
     "only one of manifest or manifestFrom can be specified": _at_most_one("manifest", "manifestFrom"),
     "template must have at most one template type": lambda templates: all(map(_TYPES_OF_TEMPLATE, templates)),
-    "timeout cannot be applied to steps or dag templates": lambda templates: not any(
-        template.get("timeout") and _HAS_CHILDREN(template) for template in templates
+    "timeout cannot be applied to steps or dag templates": lambda templates: (
+        not any(template.get("timeout") and _HAS_CHILDREN(template) for template in templates)
     ),
-    "activeDeadlineSeconds is only valid for leaf templates": lambda templates: not any(
-        "activeDeadlineSeconds" in template and _HAS_CHILDREN(template) for template in templates
+    "activeDeadlineSeconds is only valid for leaf templates": lambda templates: (
+        not any("activeDeadlineSeconds" in template and _HAS_CHILDREN(template) for template in templates)
     ),
 }
 

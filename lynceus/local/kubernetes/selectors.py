@@ -281,7 +281,9 @@ def _term(part: str, whole: str) -> tuple[str, bool, str]:
 def field_value(instance: Mapping[str, Any], path: str) -> str:
     """The value of a selectable field as text, "" where there is none."""
     if path == "source":
-        return str((instance.get("source") or {}).get("component") or instance.get("reportingComponent") or "")
+        return str(
+            (instance.get("source") or {}).get("component") or instance.get("reportingComponent") or ""
+        )
     found: Any = instance
     for name in path.split("."):
         found = found.get(name) if isinstance(found, Mapping) else None

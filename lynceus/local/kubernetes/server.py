@@ -31,7 +31,9 @@ from lynceus.local.kubernetes.statuses import Refusal, bad_request, throttled
 _GZIP_FROM: Final = 128 * 1024  # bytes, as the real server
 _MOST_HEADERS: Final = 200
 _LONGEST_LINE: Final = 65_536
-_KEPT: Final = LARGEST + 1024  # bytes of a body that are read at most; one more than allowed is enough to say so
+_KEPT: Final = (
+    LARGEST + 1024
+)  # bytes of a body that are read at most; one more than allowed is enough to say so
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -66,7 +68,9 @@ class Handler(BaseHTTPRequestHandler):
         if headers is None:
             return
         connection = (headers.get("connection") or [""])[0].lower()
-        self.close_connection = connection == "close" or (version == "HTTP/1.0" and connection != "keep-alive")
+        self.close_connection = connection == "close" or (
+            version == "HTTP/1.0" and connection != "keep-alive"
+        )
         path, _, query = target.partition("?")
         if (headers.get("expect") or [""])[0].lower() == "100-continue":
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -220,7 +224,9 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], api: Api, faults: Faults, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, address: tuple[str, int], api: Api, faults: Faults, tls: ssl.SSLContext | None
+    ) -> None:
         self.api, self.faults, self._tls = api, faults, tls
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()

@@ -51,7 +51,13 @@ class Cause:
 
 
 _BLOCKING: Final = frozenset(
-    {"FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"}
+    {
+        "FieldValueNotSupported",
+        "FieldValueRequired",
+        "FieldValueTooLong",
+        "FieldValueTooMany",
+        "FieldValueTypeInvalid",
+    }
 )
 
 
@@ -75,7 +81,9 @@ def wrong_type(path: str, found: str, expected: str) -> Cause:
 
 def unsupported(path: str, value: Any, supported: Iterable[str]) -> Cause:
     listed = ", ".join(go_quoted(choice) for choice in supported)
-    return Cause("FieldValueNotSupported", f"Unsupported value: {go_value(value)}: supported values: {listed}", path)
+    return Cause(
+        "FieldValueNotSupported", f"Unsupported value: {go_value(value)}: supported values: {listed}", path
+    )
 
 
 def too_long(path: str, limit: int) -> Cause:
@@ -239,7 +247,9 @@ def revision_too_large(asked: int, current: int, *, waited: bool) -> Refusal:
     return Refusal(504, "Timeout", text, details | {"retryAfterSeconds": 1}, (("Retry-After", "1"),))
 
 
-def throttled(seconds: int, text: str = "the server has received too many requests, please try again later") -> Refusal:
+def throttled(
+    seconds: int, text: str = "the server has received too many requests, please try again later"
+) -> Refusal:
     """429 that says when to come back."""
     return Refusal(
         429, "TooManyRequests", text, {"retryAfterSeconds": seconds}, (("Retry-After", str(seconds)),)

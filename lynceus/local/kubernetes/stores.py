@@ -93,7 +93,9 @@ class Store:
             for store, shelf in self._shelves.items():
                 shelf.born = self.revision
                 for key, instance in shelf.objects.items():
-                    lines.write(self._line(int(instance["metadata"]["resourceVersion"]), store, key, instance))
+                    lines.write(
+                        self._line(int(instance["metadata"]["resourceVersion"]), store, key, instance)
+                    )
             lines.write(self._line(self.revision, "", "", None))
         fresh.replace(self._path)
         self._journal = self._path.open("a", encoding="utf-8")
@@ -150,7 +152,9 @@ class Store:
             self._change(store, key, before, None, last)
         return last
 
-    def _change(self, store: str, key: str, before: Object | None, after: Object | None, last: Object) -> None:
+    def _change(
+        self, store: str, key: str, before: Object | None, after: Object | None, last: Object
+    ) -> None:
         self.revision += 1
         self._put(store, key, after, self.revision)
         if len(self._log) == HISTORY:

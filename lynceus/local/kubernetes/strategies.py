@@ -52,6 +52,8 @@ class Strategy:
 
     name_form: str = "subdomain"  # see objects.name_faults
     fill: Callable[[Object], None] = _nothing  # defaults, in place
+    prepare: Callable[[Object], None] = _nothing  # what the server adds to a new object; nobody owns it
+    kept: tuple[str, ...] = ()  # parts that updates leave as they are
     check: Callable[[Object], list[Cause]] = _no_findings
     check_change: Callable[[Object, Object], list[Cause]] = _no_change_findings
     returns_deleted: bool = False  # DELETE answers the object instead of a Status
@@ -66,8 +68,11 @@ def _fill_namespace(instance: Object) -> None:
     name = instance["metadata"].get("name")
     if name:
         instance["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name
-    instance["spec"] = {"finalizers": ["kubernetes"]} | (instance.get("spec") or {})
-    instance["status"] = {"phase": "Active"} | (instance.get("status") or {})
+
+
+def _prepare_namespace(instance: Object) -> None:
+    instance["spec"] = {"finalizers": ["kubernetes"]}
+    instance["status"] = {"phase": "Active"}
 
 
 def _fill_secret(instance: Object) -> None:
@@ -88,7 +93,8 @@ def _fill_secret(instance: Object) -> None:
 
 def _first_bad(text: str) -> int:
     return next(
-        (at for at, character in enumerate(text) if not (character.isalnum() or character in "+/=")), len(text)
+        (at for at, character in enumerate(text) if not (character.isalnum() or character in "+/=")),
+        len(text),
     )
 
 
@@ -270,8 +276,6 @@ def _fill_definition(instance: Object) -> None:
     names.setdefault("singular", kind.lower())
     names.setdefault("listKind", f"{kind}List")
     spec.setdefault("conversion", {"strategy": "None"})
-    if instance.get("status") is None:
-        instance["status"] = {"conditions": [], "acceptedNames": {}, "storedVersions": []}
 
 
 def _check_definition(instance: Object) -> list[Cause]:
@@ -304,7 +308,13 @@ def accept_definition(instance: Object, now: str) -> None:
 
     def condition(kind: str, reason: str, message: str) -> Object:
         since = known.get(kind, {}).get("lastTransitionTime", now)
-        return {"type": kind, "status": "True", "lastTransitionTime": since, "reason": reason, "message": message}
+        return {
+            "type": kind,
+            "status": "True",
+            "lastTransitionTime": since,
+            "reason": reason,
+            "message": message,
+        }
 
     instance["status"] = {
         "conditions": [
@@ -317,29 +327,29 @@ def accept_definition(instance: Object, now: str) -> None:
 
 
 STRATEGIES: Final[dict[str, Strategy]] = {
-    "namespaces": Strategy("label", _fill_namespace),
+    "namespaces": Strategy("label", _fill_namespace, _prepare_namespace, ("spec", "status")),
     "serviceaccounts": Strategy(returns_deleted=True),
     "configmaps": Strategy(check=_check_keys, check_change=_check_frozen),
     "secrets": Strategy(fill=_fill_secret, check=_check_secret, check_change=_check_secret_change),
     "events": Strategy("any", check=_check_event, create_on_update=True),
     f"roles.{_RBAC}": Strategy(
-        "path", _fill_role, lambda role: _check_rules(role, namespaced=True), create_on_update=True
+        "path", _fill_role, check=lambda role: _check_rules(role, namespaced=True), create_on_update=True
     ),
     f"clusterroles.{_RBAC}": Strategy(
-        "path", _fill_role, lambda role: _check_rules(role, namespaced=False), create_on_update=True
+        "path", _fill_role, check=lambda role: _check_rules(role, namespaced=False), create_on_update=True
     ),
     f"rolebindings.{_RBAC}": Strategy(
         "path",
         _fill_binding,
-        lambda binding: _check_binding(binding, namespaced=True),
-        _check_binding_change,
+        check=lambda binding: _check_binding(binding, namespaced=True),
+        check_change=_check_binding_change,
         create_on_update=True,
     ),
     f"clusterrolebindings.{_RBAC}": Strategy(
         "path",
         _fill_binding,
-        lambda binding: _check_binding(binding, namespaced=False),
-        _check_binding_change,
+        check=lambda binding: _check_binding(binding, namespaced=False),
+        check_change=_check_binding_change,
         create_on_update=True,
     ),
     "customresourcedefinitions.apiextensions.k8s.io": Strategy(

@@ -30,7 +30,12 @@ _AGE_TEXT: Final = (
     "in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: "
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
 )
-_AGE_COLUMN: Final = {"name": "Age", "type": "date", "description": _AGE_TEXT, "jsonPath": ".metadata.creationTimestamp"}
+_AGE_COLUMN: Final = {
+    "name": "Age",
+    "type": "date",
+    "description": _AGE_TEXT,
+    "jsonPath": ".metadata.creationTimestamp",
+}
 
 
 def age(moment: Any, now: float) -> str:
@@ -66,7 +71,9 @@ def age(moment: Any, now: float) -> str:
     return f"{years}y{left}d" if left and years < 8 else f"{years}y"
 
 
-_STEP: Final = re.compile(r"\.((?:[^.\[\\]|\\.)+)|\[(\d+)\]|\['([^']*)'\]|\[\?\(@\.(\w+)\s*==\s*['\"]([^'\"]*)['\"]\)\]")
+_STEP: Final = re.compile(
+    r"\.((?:[^.\[\\]|\\.)+)|\[(\d+)\]|\['([^']*)'\]|\[\?\(@\.(\w+)\s*==\s*['\"]([^'\"]*)['\"]\)\]"
+)
 
 
 def at_path(instance: Object, path: str) -> Any:
@@ -75,12 +82,16 @@ def at_path(instance: Object, path: str) -> Any:
     Knows fields, indexes and `[?(@.type=="x")]`, which is what CRDs use.
     """
     found: Any = instance
-    for name, index, quoted, key, wanted in _STEP.findall(path if path.startswith((".", "[")) else f".{path}"):
+    for name, index, quoted, key, wanted in _STEP.findall(
+        path if path.startswith((".", "[")) else f".{path}"
+    ):
         if index or key:
             if not isinstance(found, list):
                 return None
             if key:
-                found = next((item for item in found if isinstance(item, dict) and item.get(key) == wanted), None)
+                found = next(
+                    (item for item in found if isinstance(item, dict) and item.get(key) == wanted), None
+                )
             else:
                 found = found[int(index)] if int(index) < len(found) else None
         else:
@@ -136,7 +147,9 @@ def _involved(instance: Object, _now: float) -> str:
 
 def _source(instance: Object, _now: float) -> str:
     source = instance.get("source") or {}
-    return ", ".join(filter(None, (source.get("component") or instance.get("reportingComponent"), source.get("host"))))
+    return ", ".join(
+        filter(None, (source.get("component") or instance.get("reportingComponent"), source.get("host")))
+    )
 
 
 def _role(instance: Object, _now: float) -> str:
@@ -146,7 +159,9 @@ def _role(instance: Object, _now: float) -> str:
 def _subjects(kind: str) -> Cell:
     def cell(instance: Object, _now: float) -> str:
         named = [each for each in instance.get("subjects") or () if each.get("kind") == kind]
-        return ", ".join(f"{each['namespace']}/{each['name']}" if each.get("namespace") else each["name"] for each in named)
+        return ", ".join(
+            f"{each['namespace']}/{each['name']}" if each.get("namespace") else each["name"] for each in named
+        )
 
     return cell
 
@@ -207,7 +222,13 @@ def _layout(resource: Resource) -> tuple[list[Object], list[Cell]]:
         return [name, *definitions], [name_cell, *cells]
     listed = resource.columns or (_AGE_COLUMN,)
     definitions = [
-        _column(each["name"], each["type"], each.get("priority", 0), each.get("description", ""), each.get("format", ""))
+        _column(
+            each["name"],
+            each["type"],
+            each.get("priority", 0),
+            each.get("description", ""),
+            each.get("format", ""),
+        )
         for each in listed
     ]
     return [name, *definitions], [name_cell, *(_custom_cell(each) for each in listed)]
@@ -242,6 +263,7 @@ def table(
     found: Object = {"kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata}
     found["columnDefinitions"] = definitions if with_columns else None
     found["rows"] = [
-        {"cells": [cell(instance, now) for cell in cells], "object": beside(instance)} for instance in instances
+        {"cells": [cell(instance, now) for cell in cells], "object": beside(instance)}
+        for instance in instances
     ]
     return found

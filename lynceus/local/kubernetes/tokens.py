@@ -15,7 +15,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
@@ -58,7 +58,9 @@ def service_account_user(
     namespace: str, name: str, uid: str = "", extra: Mapping[str, tuple[str, ...]] | None = None
 ) -> User:
     """The user that a service account is."""
-    return User(f"system:serviceaccount:{namespace}:{name}", uid, service_account_groups(namespace), extra or {})
+    return User(
+        f"system:serviceaccount:{namespace}:{name}", uid, service_account_groups(namespace), extra or {}
+    )
 
 
 def service_account_groups(namespace: str) -> tuple[str, ...]:
@@ -120,7 +122,9 @@ class Signer:
     def sign(self, claims: Mapping[str, Any]) -> str:
         """The claims as a JWT."""
         header = {"alg": "RS256", "kid": self.key_id}
-        parts = [_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, dict(claims))]
+        parts = [
+            _encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, dict(claims))
+        ]
         signature = self.key.sign(".".join(parts).encode(), padding.PKCS1v15(), hashes.SHA256())
         return ".".join([*parts, _encoded(signature)])
 
@@ -176,6 +180,8 @@ class Tokens:
 
     def add(self, token: str, user: User) -> None:
         """Accept a token of our own choosing for a named user."""
+        if "system:authenticated" not in user.groups:
+            user = replace(user, groups=(*user.groups, "system:authenticated"))
         self._static[token] = user
 
     def key_set(self) -> dict[str, Any]:
@@ -185,7 +191,9 @@ class Tokens:
         """Any claims as a token of this cluster, as the token controller makes legacy ones."""
         return self._signer.sign(claims)
 
-    def issue(self, namespace: str, account: dict[str, Any], seconds: int, audiences: Iterable[str]) -> tuple[str, int]:
+    def issue(
+        self, namespace: str, account: dict[str, Any], seconds: int, audiences: Iterable[str]
+    ) -> tuple[str, int]:
         """A service account's token and the Unix second of its end."""
         now = int(self._clock())
         metadata = account["metadata"]
