@@ -101,6 +101,9 @@ class Ledger(Protocol):
     def put_health(self, health: Health) -> None:
         """Remember what this tick saw."""
 
+    def tally(self, key: str, until: datetime) -> int:
+        """Count one more under the key and return how many there are; forgotten some time after `until`."""
+
     def cron_state(self, uid: str) -> CronState:
         """What is remembered of the CronWorkflow; an empty state of version 0 where nothing is."""
 
@@ -137,6 +140,16 @@ class Secrets(Protocol):
         From a cache of a few minutes; `fresh` asks again, at most every 5 s per namespace. Raises ClientError for a
         document that must not load, Unavailable when Secrets Manager is away and nothing is cached.
         """
+
+
+class Topics(Protocol):
+    """Amazon SNS, as far as its webhooks need it."""
+
+    def certificate(self, url: str) -> bytes:
+        """The PEM at a signing certificate's URL, which was checked before; raises Unavailable."""
+
+    def confirm(self, topic_arn: str, token: str) -> None:
+        """Confirm a subscription by the API, never by fetching the URL in the message; raises Unavailable."""
 
 
 class Cluster(Protocol):
@@ -224,5 +237,6 @@ class Ports:
     queue: Queue
     secrets: Secrets
     cluster: Cluster
+    topics: Topics
     journal: Journal
     clock: Clock

@@ -13,6 +13,7 @@ from chalicelib.adapters.journals import StdoutJournal
 from chalicelib.adapters.ledger import DynamoLedger
 from chalicelib.adapters.queue import SqsQueue, sqs_client
 from chalicelib.adapters.secrets import SecretsManagerClients, secrets_client
+from chalicelib.adapters.topics import SnsTopics
 from chalicelib.flow.known import KnownBindings
 from chalicelib.ports import Ports
 from chalicelib.settings import Settings, from_environment
@@ -57,6 +58,7 @@ def container(function: str) -> Container:
             lambda: secrets_client(settings.region), settings.clients_secret, clock
         ),
         cluster=KubernetesCluster(settings, clock, journal),
+        topics=SnsTopics(),
         journal=journal,
         clock=clock,
     )

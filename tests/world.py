@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import itertools
@@ -27,6 +28,7 @@ from lynceus.local.memory import (
     MemoryLedger,
     MemoryQueue,
     MemorySecrets,
+    MemoryTopics,
 )
 
 SECRET = "a secret of the tests"
@@ -93,7 +95,10 @@ class World:
         self.journal = MemoryJournal()
         self.settings = settings or Settings()
         self.plan = Plan(clock=self.clock)
-        healthy = Ports(self.ledger, self.queue, self.secrets, self.cluster, self.journal, self.clock)
+        self.topics = MemoryTopics()
+        healthy = Ports(
+            self.ledger, self.queue, self.secrets, self.cluster, self.topics, self.journal, self.clock
+        )
         self.ports = faulty_ports(healthy, self.plan)
         self.known = KnownBindings(self.ports, self.settings)
         self._requests = itertools.count()
@@ -159,10 +164,8 @@ class World:
 
     def tick(self) -> None:
         """One minute's tick; a killed one is over."""
-        try:
+        with contextlib.suppress(Killed):
             tick(self.ports, self.settings)
-        except Killed:
-            pass
 
     def pass_time(self, minutes: float = 1.0) -> None:
         """Let the minutes go by: a tick in each, and the workers behind it."""

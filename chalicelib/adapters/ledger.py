@@ -354,6 +354,19 @@ class DynamoLedger:
         )["Put"]
         self._call(lambda: self._client.put_item(**put))
 
+    def tally(self, key: str, until: datetime) -> int:
+        """See `chalicelib.ports.Ledger.tally`."""
+        answer = self._call(
+            lambda: self._client.update_item(
+                TableName=self._table,
+                Key={"pk": {"S": f"tally#{key}"}, "sk": {"S": "count"}},
+                UpdateExpression="ADD hits :one SET expires = :until",
+                ExpressionAttributeValues={":one": {"N": "1"}, ":until": {"N": str(int(until.timestamp()))}},
+                ReturnValues="UPDATED_NEW",
+            )
+        )
+        return int(answer["Attributes"]["hits"]["N"])
+
     # Items
 
     def _expiry(self, moment: datetime | None) -> int:
@@ -546,7 +559,7 @@ def _value_size(value: Mapping[str, Any]) -> int:
 
 _HEAD_PLAIN = ("claim", "nonce", "namespace", "discriminator", "digest")
 _SUMMARY = ("client", "provider", "event_type", "action", "delivery_id", "size", "note")
-_DETAIL = ("content_type", "headers", "trace", "repairs")
+_DETAIL = ("content_type", "headers", "trace", "repairs", "duplicate_of")
 
 
 def _head_item(record: EventRecord, expires: int) -> Item:
@@ -614,6 +627,7 @@ def _record_of(item: Item) -> EventRecord:
         submissions=tuple(Pointer(*names) for names in detail.get("submissions", ())),
         deferred_after=item["deferred_after"]["S"] if "deferred_after" in item else None,
         repairs=detail.get("repairs", 0),
+        duplicate_of=detail.get("duplicate_of", ""),
         version=int(item["version"]["N"]),
         note=summary.get("note", ""),
         trace=detail.get("trace", ""),

@@ -82,6 +82,12 @@ class Binding:
     dedupe: str = ""  # "", "off" or a duration: how long a duplicate stays one, for this binding
     problem: str = ""  # why this object cannot be used; it then answers every event with this error
 
+    def repeats(self, age: timedelta) -> bool:
+        """True when a duplicate that comes so long after the first is an event to this binding."""
+        if not self.dedupe:
+            return False
+        return self.dedupe == "off" or age > duration_of(self.dedupe)
+
     @cached_property
     def content(self) -> str:
         """A digest of what decides: equal content, equal verdicts ("as it was", issue of explanations)."""

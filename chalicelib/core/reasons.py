@@ -133,6 +133,7 @@ REPAIR = _reason(
     "repair", "a redelivery of an event that came to nothing: asked again with the bindings of now"
 )
 BODY_DIFFERS = _reason("body-differs", "the delivery id was seen with another body, so this is a new event")
+DRY_RUN = _reason("dry-run", "asked for with Lynceus-Dry-Run: verdicts were answered and nothing was started")
 HANDSHAKE = _reason("handshake", "a verified handshake; nothing is dispatched")
 
 

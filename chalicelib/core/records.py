@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -60,7 +60,8 @@ class EventRecord:
     deferred_after: str | None = None
     repairs: int = 0
     version: int = 0
-    note: str = ""  # a reason code: body-differs
+    note: str = ""  # a reason code: body-differs, duplicate, dry-run
+    duplicate_of: str = ""  # the event that this one repeats, for bindings that take repeats
     trace: str = ""
 
 
@@ -95,6 +96,11 @@ def kept_headers(headers: Sequence[tuple[str, str]], mentioned: frozenset[str]) 
         if lower in KEPT_HEADERS or lower in mentioned:
             kept.setdefault(lower, []).append(value[:1024])
     return kept
+
+
+def verdict_data(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as JSON, empty fields left out."""
+    return {name: value for name, value in asdict(verdict).items() if value not in ("", None)}
 
 
 def payload_of(record: EventRecord, body: bytes) -> Any:

@@ -25,20 +25,23 @@ from chalicelib.core.errors import (
     Conflict,
     Forbidden,
     LynceusError,
+    Throttled,
     Unauthenticated,
     Unavailable,
     WebhookRefused,
 )
 from chalicelib.core.events import RFC1123_LABEL, Account, Delivery, Event, metadata_of
 from chalicelib.core.payloads import decode
-from chalicelib.core.records import EventRecord, body_digest, fold, kept_headers, payload_of
+from chalicelib.core.records import EventRecord, body_digest, fold, kept_headers, payload_of, verdict_data
 from chalicelib.core.submissions import SUCCEEDED, Submission, claim_key, digest_of, event_id, reopen
+from chalicelib.core.workflows import workflow_for
 from chalicelib.flow.known import KnownBindings
 from chalicelib.ports import Ports
 from chalicelib.settings import Settings
 
 EVENT_ID = "Lynceus-Event-Id"
 DUPLICATE = "Lynceus-Duplicate"
+DRY_RUN = "Lynceus-Dry-Run"
 
 # The sweep rings for a submission this long after the door did, unless it is done by then.
 FIRST_SWEEP = timedelta(seconds=60)
@@ -68,6 +71,7 @@ class Arrival:
     metadata: Mapping[str, list[str]]  # what expressions see
     headers: tuple[tuple[str, str], ...]  # without the credentials: what may be kept
     window: timedelta  # how long a redelivery counts as a retry
+    verdicts: bool = False  # may the sender see what its deliveries matched (rule 39)
 
     def event(self, identity: str) -> Event:
         """The event under an id."""
@@ -99,14 +103,82 @@ def receive(
         raise BodyTooLarge(
             f"the body has {len(delivery.body)} bytes, the limit is {settings.body_limit}: send less, or a link to it"
         )
-    arrival = identify(delivery, request_id, ports, settings)
-    if isinstance(arrival, Answer):
-        return arrival
+    arrivals = identify(delivery, request_id, ports, settings)
+    if isinstance(arrivals, Answer):
+        return arrivals
+    budget = door_budget(ports, settings.door_seconds)
+    if _asks(delivery, DRY_RUN, "true"):
+        return _rehearse(arrivals, budget, ports, settings, known)
+    answers = [_arrive_or_envelope(arrival, budget, ports, known) for arrival in arrivals]
+    answer = answers[0]
+    if len(answers) > 1:
+        # A batch: one event each, and one promise for all of them.
+        ids = ",".join(each.headers[EVENT_ID] for each in answers)
+        answer = Answer(answer.status, {}, {EVENT_ID: ids})
+    if arrivals[0].verdicts and _asks(delivery, "prefer", "return=representation"):
+        told = [_representation(each.headers[EVENT_ID], ports) for each in answers]
+        return replace(answer, body=told[0] if len(told) == 1 else {"events": told})
+    return answer
+
+
+def _arrive_or_envelope(arrival: Arrival, budget: Budget, ports: Ports, known: KnownBindings) -> Answer:
     try:
-        return arrive(arrival, door_budget(ports, settings.door_seconds), ports, known)
+        return arrive(arrival, budget, ports, known)
     except Unavailable as error:
-        ports.journal.error("ledger.away", namespace=delivery.namespace, error=error.message)
+        ports.journal.error("ledger.away", namespace=arrival.record.namespace, error=error.message)
         return _envelope(arrival, ports)
+
+
+def _asks(delivery: Delivery, header: str, wish: str) -> bool:
+    return any(
+        wish == part.strip() for value in delivery.header_values(header) for part in value.lower().split(",")
+    )
+
+
+def _representation(event: str, ports: Ports) -> dict[str, Any]:
+    """The event as kept, for those who may see verdicts."""
+    try:
+        record = ports.ledger.event(event)
+    except LynceusError:
+        record = None
+    if record is None:
+        return {"event": event}
+    return {
+        "event": event,
+        "verdicts": [verdict_data(v) for v in record.verdicts],
+        "counts": dict(record.counts),
+    }
+
+
+def _rehearse(
+    arrivals: Sequence[Arrival], budget: Budget, ports: Ports, settings: Settings, known: KnownBindings
+) -> Answer:
+    """Verdicts and rendered Workflows of a delivery that starts nothing; recorded, never claimed (rule 39)."""
+    told = []
+    for arrival in arrivals:
+        record = arrival.record
+        if not arrival.verdicts:
+            raise Forbidden(
+                f'webhook client "{record.client}" may not ask for verdicts: set `verdicts: true` on it, '
+                "or send with a token"
+            )
+        rehearsed = replace(
+            record, id=event_id(digest_of("dry-run", record.nonce)), claim="", note=reasons.DRY_RUN
+        )
+        rehearsed, matching = _matched(arrival, rehearsed, budget, known)
+        ports.ledger.keep(replace(rehearsed, submissions=(), deferred_after=None), arrival.body, [])
+        told.append(
+            {
+                "event": rehearsed.id,
+                "dryRun": True,
+                "verdicts": [verdict_data(verdict) for verdict in matching.verdicts],
+                "workflows": [
+                    workflow_for(submission, {}, settings.instance_id) for submission in matching.submissions
+                ],
+            }
+        )
+    ports.journal.log("event.rehearsed", namespace=arrivals[0].record.namespace, event_id=told[0]["event"])
+    return Answer(200, told[0] if len(told) == 1 else {"events": told}, {EVENT_ID: str(told[0]["event"])})
 
 
 def door_budget(ports: Ports, seconds: float) -> Budget:
@@ -118,8 +190,10 @@ def door_budget(ports: Ports, seconds: float) -> Budget:
 # Who sent it
 
 
-def identify(delivery: Delivery, request_id: str, ports: Ports, settings: Settings) -> Arrival | Answer:
-    """The arrival once its sender is proved, or the answer to a handshake, which dispatches nothing.
+def identify(delivery: Delivery, request_id: str, ports: Ports, settings: Settings) -> list[Arrival] | Answer:
+    """The arrivals once their sender is proved, or the answer to a handshake, which dispatches nothing.
+
+    One arrival, or one for each event of a batch.
 
     Raises Unauthenticated, Forbidden, WebhookRefused, BadRequest or Unavailable.
     """
@@ -128,18 +202,24 @@ def identify(delivery: Delivery, request_id: str, ports: Ports, settings: Settin
         raise WebhookRefused("namespace-not-served")
     authorization = delivery.header_values("authorization")
     if authorization and not _for_a_client(delivery, ports):
-        return _from_caller(delivery, authorization[0], request_id, ports)
+        return [_from_caller(delivery, authorization[0], request_id, ports)]
     clients = _clients(delivery.namespace, ports)
     try:
-        found = webhooks.authenticate(delivery, clients)
+        found = webhooks.authenticate(delivery, clients, ports.topics.certificate)
     except Unauthenticated:
         # A secret that was just rotated works at once.
         renewed = _clients(delivery.namespace, ports, fresh=True)
         if renewed == clients:
             raise
-        found = webhooks.authenticate(delivery, renewed)
+        found = webhooks.authenticate(delivery, renewed, ports.topics.certificate)
+    _check_rate(delivery, found.client, ports)
     if not found.dispatch:
-        ports.journal.log("event.handshake", namespace=delivery.namespace, client=found.client.name)
+        if found.confirm is not None:
+            ports.topics.confirm(found.confirm.topic_arn, found.confirm.token)
+        ports.journal.log(
+            "event.handshake", namespace=delivery.namespace, client=found.client.name, skipped=found.skipped
+        )
+        ports.journal.count("handshakes")
         response = found.response
         return Answer(response.status, response.body, response.headers) if response else Answer(200, {})
     return _from_client(delivery, found, request_id, ports)
@@ -165,28 +245,53 @@ def _for_a_client(delivery: Delivery, ports: Ports) -> bool:
     return bool(webhooks.candidates(delivery, clients or ()))
 
 
-def _from_client(delivery: Delivery, found: webhooks.Authenticated, request_id: str, ports: Ports) -> Arrival:
+def _check_rate(delivery: Delivery, client: webhooks.WebhookClient, ports: Ports) -> None:
+    """Raise Throttled above the client's own limit; off unless it is set (rule 17)."""
+    if client.rate_limit is None:
+        return
+    minute = delivery.received_at.replace(second=0, microsecond=0)
+    key = f"rate#{delivery.namespace}#{client.name}#{minute.isoformat()}"
+    if ports.ledger.tally(key, minute + timedelta(hours=1)) > client.rate_limit:
+        pause = 60 - delivery.received_at.second
+        raise Throttled(
+            f'webhook client "{client.name}" is over its rate_limit of {client.rate_limit} deliveries a minute',
+            retry_after=pause,
+        )
+
+
+def _from_client(
+    delivery: Delivery, found: webhooks.Authenticated, request_id: str, ports: Ports
+) -> list[Arrival]:
     client = found.client
     try:
         uid = ports.cluster.account_uid(delivery.namespace, client.name)
     except LynceusError:
         uid = ""  # the worker looks again
     account = Account(delivery.namespace, client.name, uid)
-    key = ""
-    if found.claim:
-        key = claim_key(delivery.namespace, delivery.discriminator, client.name, found.claim)
-    record = replace(
-        _record(delivery, account, key, request_id, delivery.body),
-        client=client.name,
-        provider=client.type,
-        event_type=found.event_type or "",
-        action=found.action or "",
-        delivery_id=found.delivery_id or "",
-    )
-    headers = _without(delivery, client.credential_headers)
-    return Arrival(
-        record, delivery.body, found.payload, found.metadata, headers, timedelta(seconds=found.window)
-    )
+
+    def arrival(
+        body: bytes, payload: Any, claim: Sequence[str], request: str, content_type: str | None, **known: str
+    ) -> Arrival:
+        key = claim_key(delivery.namespace, delivery.discriminator, client.name, claim) if claim else ""
+        record = _record(delivery, account, key, request, body)
+        record = replace(record, client=client.name, provider=client.type, **known)
+        if content_type is not None:
+            record = replace(record, content_type=content_type)
+        headers = _without(delivery, client.credential_headers)
+        window = timedelta(seconds=found.window)
+        return Arrival(record, body, payload, found.metadata, headers, window, client.verdicts)
+
+    if not found.items:
+        return [
+            arrival(found.stored_body, found.payload, found.claim, request_id, None, event_type=found.event_type,
+                    action=found.action, delivery_id=found.delivery_id)
+        ]  # fmt: skip
+    return [
+        arrival(json.dumps(item.payload).encode(), item.payload,
+                (item.hook_id or "", item.delivery_id) if item.delivery_id else (), f"{request_id}#{number}",
+                "application/json", event_type=item.event_type or "", delivery_id=item.delivery_id or "")
+        for number, item in enumerate(found.items)
+    ]  # fmt: skip
 
 
 def _from_caller(delivery: Delivery, authorization: str, request_id: str, ports: Ports) -> Arrival:
@@ -202,7 +307,9 @@ def _from_caller(delivery: Delivery, authorization: str, request_id: str, ports:
     key = claim_key(delivery.namespace, delivery.discriminator, account.username, (wish,)) if wish else ""
     record = replace(_record(delivery, account, key, request_id, delivery.body), delivery_id=wish)
     headers = _without(delivery, webhooks.CREDENTIAL_HEADERS)
-    return Arrival(record, delivery.body, payload, metadata_of(headers), headers, CALLERS_WINDOW)
+    return Arrival(
+        record, delivery.body, payload, metadata_of(headers), headers, CALLERS_WINDOW, verdicts=True
+    )
 
 
 def _without(delivery: Delivery, credentials: frozenset[str]) -> tuple[tuple[str, str], ...]:
@@ -292,12 +399,12 @@ def _again(
         return _duplicate(latest, ports)  # the event is durable; more cannot be said now
     at_work = latest.deferred_after is not None or any(not submission.terminal for submission in submissions)
     if at_work or not latest.claim:
-        return _duplicate(latest, ports)
+        return _repeat(arrival, latest, budget, ports, known)
     errors = any(verdict.outcome == ERROR for verdict in latest.verdicts)
     if not submissions or errors or any(s.progress.state not in SUCCEEDED for s in submissions):
         return _repair(arrival, latest, submissions, ports, known)
     if arrival.record.received_at - latest.received_at <= arrival.window:
-        return _duplicate(latest, ports)
+        return _repeat(arrival, latest, budget, ports, known)
     epoch = latest.epoch + 1
     wished = replace(
         arrival.record, id=event_id(latest.claim, epoch), claim=latest.claim, epoch=epoch, note=latest.note
@@ -305,6 +412,35 @@ def _again(
     record, matching = _matched(arrival, wished, budget, known)
     other = _keep(arrival, record, matching, ports)
     return _accepted(record, matching, ports) if other is None else _duplicate(other, ports)
+
+
+def _repeat(
+    arrival: Arrival, first: EventRecord, budget: Budget, ports: Ports, known: KnownBindings
+) -> Answer:
+    """A duplicate; yet bindings that ask for it (lynceus.dev/dedupe) see it as an event of its own."""
+    answer = _duplicate(first, ports)
+    bindings = known.of(first.namespace)
+    age = arrival.record.received_at - first.received_at
+    wanting = [binding for binding in bindings.bindings if binding.repeats(age)] if bindings else []
+    if not wanting or first.nonce == arrival.record.nonce:
+        return answer
+    identity = event_id(digest_of("repeat", first.id, arrival.record.nonce))
+    matching = match(arrival.event(identity), wanting, budget)
+    verdicts, counts = fold(matching.verdicts)
+    repeat = replace(
+        arrival.record,
+        id=identity,
+        claim="",
+        note=reasons.DUPLICATE,
+        duplicate_of=first.id,
+        headers=kept_headers(arrival.headers, frozenset(arrival.metadata)),
+        verdicts=verdicts,
+        counts=counts,
+        submissions=tuple(submission.pointer for submission in matching.submissions),
+    )
+    if ports.ledger.keep(repeat, arrival.body, with_due(matching.submissions, ports.clock.now())) is None:
+        ring(repeat, matching.submissions, ports)
+    return answer
 
 
 def _repair(

@@ -37,6 +37,7 @@ from lynceus.local.memory import (
     MemoryLedger,
     MemoryQueue,
     MemorySecrets,
+    MemoryTopics,
 )
 from tests.adapters.contract_ledger import NOW, kept
 
@@ -44,7 +45,7 @@ from tests.adapters.contract_ledger import NOW, kept
 def memory_ports() -> Ports:
     clock = FakeClock()
     return Ports(
-        MemoryLedger(), MemoryQueue(clock), MemorySecrets(), MemoryCluster(clock), MemoryJournal(), clock
+        MemoryLedger(), MemoryQueue(clock), MemorySecrets(), MemoryCluster(clock), MemoryTopics(), MemoryJournal(), clock
     )
 
 

@@ -91,12 +91,15 @@ _TYPE_NAMES: Final[Mapping[str, str]] = {
 
 
 def _type(_: Budget, value: Any) -> str:
-    if isinstance(value, Time | Duration | Month | Weekday):
-        return go_type(value)
+    if isinstance(value, Time | Duration | Month | Weekday | Location):
+        return go_type(value).lstrip("*")
     return _TYPE_NAMES.get(kind_of(value), "unknown")
 
 
 def _string(budget: Budget, value: Any) -> str:
+    if isinstance(value, Location):
+        # Arguments lose their pointer, so Go prints the struct; of other zones it shows an address.
+        return f"{{{value.name} [] []  0 0 <nil>}}"
     return format_value(value, meter=budget)
 
 
@@ -177,13 +180,18 @@ def to_integer(_: Budget, value: Any) -> int:
                 if wrap(number) == number:
                     return number
         raise FunctionError(f"invalid operation: int({value})")
-    if isinstance(value, Uint8 | Int64 | Month | Weekday):
+    if isinstance(value, Uint8 | Int64):
         return int(value)
-    if isinstance(value, Duration):
-        return value.nanoseconds
+    if isinstance(value, Duration | Month | Weekday):
+        return number_in(value)
     if value is None:
         raise FunctionError("reflect: call of reflect.Value.Type on zero Value")
     raise FunctionError(f"invalid operation: int({go_type(value)})")
+
+
+def number_in(value: Duration | Month | Weekday) -> int:
+    """The number that Go's named type is made of."""
+    return value.nanoseconds if isinstance(value, Duration) else value.number
 
 
 def to_floating(_: Budget, value: Any) -> float:
@@ -269,9 +277,9 @@ def _numbers(name: str, arguments: Iterable[Any], budget: Budget, depth: int = 0
         budget.spend(1)
         if isinstance(argument, list | bytes):
             found += _numbers(name, values.items_of(argument), budget, depth + 1)
-        elif isinstance(argument, Duration):
-            found.append(float(argument.nanoseconds))
-        elif _counts(argument):
+        elif isinstance(argument, Duration | Month | Weekday):
+            found.append(float(number_in(argument)))
+        elif type(argument) in NUMBERS:
             found.append(float(argument))
         else:
             raise FunctionError(f"invalid argument for {name} (type {go_type(argument)})")
@@ -520,9 +528,12 @@ def _need_list(value: Any, verb: str) -> Any:
 
 def _take(_: Budget, items: Any, count: Any) -> Any:
     found = _need_list(items, "take from")
-    if type(count) not in (int, Int64) and not isinstance(count, Duration | Month | Weekday):
+    if isinstance(count, Duration | Month | Weekday):
+        number = number_in(count)
+    elif type(count) in (int, Int64):
+        number = int(count)
+    else:
         raise FunctionError(f"cannot take {kind_of(count)} elements")
-    number = count.nanoseconds if isinstance(count, Duration) else int(count)
     if isinstance(items, Pair):
         raise FunctionError("reflect.Value.Slice: slice of unaddressable array")
     if number < 0:
@@ -555,7 +566,8 @@ def _to_pairs(budget: Budget, members: Any) -> Pairs:
 
 def _from_pairs(budget: Budget, pairs: Any) -> AnyMap:
     if not isinstance(pairs, list | bytes):
-        raise FunctionError(f"cannot transform {format_value(pairs, 's', budget)} from pairs")
+        shown = "<invalid reflect.Value>" if pairs is None else format_value(pairs, "s", budget)
+        raise FunctionError(f"cannot transform {shown} from pairs")
     made = AnyMap()
     for pair in values.items_of(pairs):
         budget.spend(1)
@@ -643,8 +655,7 @@ def _sort(budget: Budget, items: Any, order: Any = "asc") -> list[Any]:
     if not known:
         return NilList()
     made = list(items)
-    budget.spend(len(made) * len(made).bit_length())
-    sort_by(made, list(made), ordering(descending))
+    sort_by(made, list(made), ordering(descending), budget)
     budget.grow(len(made))
     return made
 

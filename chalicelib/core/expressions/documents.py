@@ -74,11 +74,14 @@ class _Scanner:
         match = _SPACE.match(self.source, self.at)
         self.at = match.end() if match else self.at
 
-    def unexpected(self, where: str) -> NoReturn:
-        """The mistake at this place; Go scans bytes, and names the first of a character."""
-        if self.at >= len(self.source):
+    def unexpected(self, where: str, *, blank: bool = False) -> NoReturn:
+        """The mistake at this place; Go scans bytes, and names the first of a character.
+
+        The end of the text looks like a blank to Go's scanner, which `blank` says is a mistake here.
+        """
+        if self.at >= len(self.source) and not blank:
             raise FunctionError("unexpected end of JSON input")
-        char = chr(utf8(self.source[self.at])[0])
+        char = chr(utf8(self.source[self.at])[0]) if self.at < len(self.source) else " "
         special = {"'": "'\\''", '"': "'\"'"}
         short = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\\": "\\\\"}
         shown = special.get(char) or f"'{short.get(char, char if char.isprintable() else _hex(char))}'"
@@ -152,7 +155,7 @@ class _Scanner:
             return _number(match.group())
         if char == "-":
             self.at += 1
-            self.unexpected("in numeric literal")
+            self.unexpected("in numeric literal", blank=True)
         self.unexpected("looking for beginning of value")
 
     def number_goes_on(self, digits: str) -> None:
@@ -160,20 +163,17 @@ class _Scanner:
         char = self.source[self.at : self.at + 1]
         if char == "." and "." not in digits and "e" not in digits.lower():
             self.at += 1
-            self.unexpected("after decimal point in numeric literal")
+            self.unexpected("after decimal point in numeric literal", blank=True)
         if char in ("e", "E") and "e" not in digits.lower():
             self.at += 1
             if self.source[self.at : self.at + 1] in ("+", "-"):
                 self.at += 1
-            self.unexpected("in exponent of numeric literal")
+            self.unexpected("in exponent of numeric literal", blank=True)
 
     def literal(self, word: str, value: Any) -> Any:
         for index, letter in enumerate(word):
             if self.source[self.at : self.at + 1] != letter:
-                if self.at >= len(self.source):
-                    # Go's scanner is told of the end by a blank.
-                    raise FunctionError("unexpected end of JSON input")
-                self.unexpected(f"in literal {word} (expecting '{word[index]}')")
+                self.unexpected(f"in literal {word} (expecting '{word[index]}')", blank=True)
             self.at += 1
         return value
 
@@ -203,13 +203,13 @@ class _Scanner:
             self.at += 1
             return _ESCAPES[letter]
         if letter != "u":
-            self.unexpected("in string escape code")
+            self.unexpected("in string escape code", blank=True)
         self.at += 1
         start = self.at
         for _ in range(4):
             char = self.source[self.at : self.at + 1]
             if not char or char not in "0123456789abcdefABCDEF":
-                self.unexpected("in \\u hexadecimal character escape")
+                self.unexpected("in \\u hexadecimal character escape", blank=True)
             self.at += 1
         return chr(int(self.source[start : self.at], 16))
 

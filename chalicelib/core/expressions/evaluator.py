@@ -228,7 +228,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
     # --- loops ---
 
     def _eval_pointer(self, node: Pointer) -> Any:
-        return self.scopes[-1][node.name]
+        return need_item(self.scopes[-1][node.name])
 
     def _eval_predicate(self, node: Predicate) -> Any:
         return self._eval(node.body)
@@ -242,7 +242,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
             scope[""], scope["index"] = items[index], index
             self.scopes.append(scope)
             try:
-                value = items[index] if body is None else self._eval(body)
+                value = need_item(items[index]) if body is None else self._eval(body)
             finally:
                 self.scopes.pop()
             yield index, value
@@ -254,7 +254,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
 
     def _mapped(self, node: Builtin, items: list[Any], index: int) -> Any:
         if node.mapped is None:
-            return items[index]
+            return need_item(items[index])
         self.scopes.append({"": items[index], "index": index})
         try:
             return self._eval(node.mapped)
@@ -318,7 +318,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
     def _loop_groupBy(self, node: Builtin, items: list[Any]) -> GroupMap:  # noqa: N802  - Go's name
         groups = GroupMap()
         for index, key in self._each(node, items, node.arguments[1]):
-            groups.setdefault(key_of(key), []).append(items[index])
+            groups.setdefault(key_of(key), []).append(need_item(items[index]))
         return groups
 
     def _loop_sortBy(self, node: Builtin, items: list[Any]) -> list[Any]:  # noqa: N802  - Go's name
@@ -333,7 +333,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
         elif not items:
             raise FunctionError("reduce of empty array with no initial value")
         else:
-            total, first = items[0], 1
+            total, first = need_item(items[0]), 1
         for index in range(first, len(items)):
             self.budget.spend(1)
             self.scopes.append({"": items[index], "index": index, "acc": total})
@@ -350,8 +350,17 @@ LOOPS: Final = (
 )  # fmt: skip
 
 
+NO_ITEM: Final = object()  # the item of a map: Go has its length, and panics when the item is asked for
+
+
+def need_item(item: Any) -> Any:
+    if item is NO_ITEM:
+        raise FunctionError("reflect: call of reflect.Value.Index on map Value")
+    return item
+
+
 def loop_items(collection: Any) -> list[Any]:
-    """The items a loop runs over: of a list, of bytes, the bytes of a string, none of an empty map."""
+    """The items a loop runs over: of a list, of bytes, the bytes of a string; of a map, as many as it has."""
     if isinstance(collection, list):
         return collection
     if isinstance(collection, str):
@@ -359,9 +368,7 @@ def loop_items(collection: Any) -> list[Any]:
     if isinstance(collection, bytes):
         return list(items_of(collection))
     if isinstance(collection, dict):
-        if not collection:
-            return []
-        raise FunctionError("reflect: call of reflect.Value.Index on map Value")
+        return [NO_ITEM] * len(collection)
     if collection is None:
         raise FunctionError("reflect: call of reflect.Value.Len on zero Value")
     raise FunctionError(f"reflect: call of reflect.Value.Len on {operations.kind_of(collection)} Value")
@@ -376,9 +383,8 @@ def sort_order(order: Any) -> bool:
 
 def sorted_by(items: list[Any], keys: list[Any], descending: bool, budget: Budget) -> list[Any]:
     """The items in the order of their keys, as Go sorts them."""
-    made = list(items)
-    budget.spend(len(made) * len(made).bit_length())
-    sort_by(made, keys, ordering(descending))
+    made = [need_item(item) for item in items]
+    sort_by(made, keys, ordering(descending), budget)
     budget.grow(len(made))
     return made
 

@@ -172,9 +172,9 @@ def offset_of(node: ast.AST) -> int | None:
 
 
 def placed_like(node: ast.expr, other: ast.expr) -> ast.expr:
-    """The node, at the position of the other."""
-    node.lineno, node.col_offset = other.lineno, other.col_offset
-    node.offset = getattr(other, "offset", None)  # type: ignore[attr-defined]  # ours, beside Python's two
+    """The node, at the position of the other; what the optimizer made up stands at the very start."""
+    node.lineno, node.col_offset = getattr(other, "lineno", 1), getattr(other, "col_offset", 0)
+    node.offset = getattr(other, "offset", 0)  # type: ignore[attr-defined]  # ours, beside Python's two
     return node
 
 

@@ -185,8 +185,6 @@ def slice_of(value: Any, low: Any, high: Any) -> Any:
     """``value[low:high]``: bounds are clamped, negatives count from the end, strings are cut by byte."""
     if not isinstance(value, list | str | bytes):
         raise FunctionError(f"cannot slice {format_value(low)}")
-    if isinstance(value, Pair):
-        raise FunctionError("reflect.Value.Slice: slice of unaddressable array")
     length = size_of(value)
     start, end = to_int(low), to_int(high)
     start = max(start + length if start < 0 else start, 0)
@@ -196,6 +194,8 @@ def slice_of(value: Any, low: Any, high: Any) -> Any:
         return value[start:end] if value.isascii() else text(utf8(value)[start:end])
     if type(value) is list or isinstance(value, bytes):
         return value[start:end]
+    if isinstance(value, Pair):
+        return list(value[start:end])
     return value if is_nil(value) else type(value)(value[start:end])
 
 

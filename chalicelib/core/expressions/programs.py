@@ -19,6 +19,7 @@ from chalicelib.core.expressions.failures import ExpressionError, Kind, Located
 from chalicelib.core.expressions.limits import MAX_SOURCE, STEPS, deep
 from chalicelib.core.expressions.nodes import Positions
 from chalicelib.core.expressions.operations import Budget
+from chalicelib.core.expressions.optimizer import optimize
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.parser import parse
 from chalicelib.core.expressions.signatures import NAMES, Nature
@@ -105,7 +106,8 @@ class Expression:
         tree = self._tree if not overridden and self._tree is not None else self._parsed(overridden)
         try:
             with deep(len(self._tokens)):
-                return Program(tree, check(tree, natures))
+                found = check(tree, natures)
+                return Program(optimize(tree, found), found)
         except Located as error:
             raise self._failure(
                 "compile", error.message, error.offset, hints.hint_for(error.name, natures)

@@ -8,27 +8,37 @@ Source: Go 1.26 sort/sort.go, sort/zsortinterface.go.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
+
+from chalicelib.core.expressions.values import Meter
 
 _INSERTION: Final = 12
 _INCREASING, _DECREASING, _UNKNOWN = "increasing", "decreasing", "unknown"
 
 
-def sort_by(items: list[Any], keys: list[Any], less: Callable[[Any, Any], bool]) -> None:
+def sort_by(
+    items: list[Any], keys: list[Any], less: Callable[[Any, Any], bool], meter: Meter
+) -> None:
     """Sort the items in place by their keys, and the keys with them."""
-    kinds = set(map(type, keys))
-    if len(keys) > 1 and (kinds == {str} or kinds == {float}) and _distinct(keys):
-        descending = less(max(keys), min(keys))
-        if not kinds == {str} or all(key.isascii() for key in keys):
-            order = sorted(range(len(keys)), key=keys.__getitem__, reverse=descending)
-            items[:], keys[:] = [items[at] for at in order], [keys[at] for at in order]
-            return
+    meter.spend(len(keys))
+    if len(keys) > _INSERTION and _orders_alike(keys):
+        order = sorted(range(len(keys)), key=keys.__getitem__, reverse=less(max(keys), min(keys)))
+        items[:], keys[:] = [items[at] for at in order], [keys[at] for at in order]
+        return
+    meter.spend(len(keys) * len(keys).bit_length())
     _Sort(items, keys, less).sort(0, len(items), len(items).bit_length())
 
 
-def _distinct(keys: list[Any]) -> bool:
-    return len(set(keys)) == len(keys) and all(key == key for key in keys)  # noqa: PLR0124  - NaN is not
+def _orders_alike(keys: list[Any]) -> bool:
+    """Whether every algorithm puts the keys in one order: one type, no two alike, no NaN."""
+    kinds = set(map(type, keys))
+    if kinds == {str}:
+        return len(set(keys)) == len(keys) and all(map(str.isascii, keys))
+    if kinds == {float}:
+        return len(set(keys)) == len(keys) and not any(map(math.isnan, keys))
+    return kinds == {int} and len(set(keys)) == len(keys)
 
 
 class _Sort:

@@ -330,7 +330,7 @@ def _clean_list(items: list[Any]) -> list[Any]:
             continue
         better = clean(item)
         if better is not item:
-            return [*items[:index], better, *map(clean, items[index + 1 :])]
+            return [*items[:index], better, *[clean(item) for item in items[index + 1 :]]]
     return items
 
 
@@ -368,6 +368,8 @@ def _clean_other(value: Any) -> Any:
 
 def format_value(value: Any, verb: str = "v", meter: Meter | None = None) -> str:
     """What Go's fmt prints for %v, or for %s with its complaints such as ``%!s(float64=5)``."""
+    if value is None and verb == "s":
+        return "%!s(<nil>)"
     return _format(value, verb, meter or Meter(WALK_LIMIT))
 
 
@@ -390,8 +392,8 @@ def _format(value: Any, verb: str, meter: Meter) -> str:
     if kind in _TIMES:
         return str(value)
     plain = _plain(value)
-    if verb == "s":
-        return "%!s(<nil>)" if value is None else f"%!s({go_type(value)}={plain})"
+    if verb == "s" and value is not None:
+        return f"%!s({go_type(value)}={plain})"
     return plain
 
 
@@ -547,11 +549,9 @@ def _marshal_other(value: Any) -> str:
     if isinstance(value, Duration):
         return str(value.nanoseconds)
     if isinstance(value, Time):
-        try:
-            return value.marshal_json()
-        except FunctionError as error:
-            wrapped = f"json: error calling MarshalJSON for type time.Time: {error.message}"
-            raise FunctionError(wrapped) from None
+        return json_string(value.marshal())
+    if isinstance(value, Month | Weekday):
+        return str(value.number)
     if isinstance(value, Location):
         return "{}"
     raise FunctionError(f"json: unsupported type: {go_type(value)}")
@@ -576,7 +576,11 @@ def equal(a: Any, b: Any, meter: Meter | None = None) -> bool:
     if isinstance(a, list | bytes) and isinstance(b, list | bytes) and _comparable_items(a, b):
         if len(a) != len(b):
             return False
-        return all(equal(x, y, meter) for x, y in zip(items_of(a), items_of(b), strict=True))
+        # No all(…): a value may nest deep, and only plain calls leave the C stack alone.
+        for x, y in zip(items_of(a), items_of(b), strict=True):
+            if not equal(x, y, meter):
+                return False
+        return True
     if is_nil(a) and is_nil(b):
         return True
     return deep_equal(a, b, meter)
@@ -610,17 +614,21 @@ def deep_equal(a: Any, b: Any, meter: Meter) -> bool:
     if isinstance(a, dict):
         if a is b:
             return True
-        return len(a) == len(b) and all(
-            key in b and deep_equal(item, b[key], meter) for key, item in a.items()
-        )
+        if len(a) != len(b):
+            return False
+        for key, item in a.items():
+            if key not in b or not deep_equal(item, b[key], meter):
+                return False
+        return True
     if isinstance(a, list):
         if a is b:
             return True
-        return (
-            is_nil(a) == is_nil(b)
-            and len(a) == len(b)
-            and all(deep_equal(x, y, meter) for x, y in zip(a, b, strict=True))
-        )
+        if is_nil(a) != is_nil(b) or len(a) != len(b):
+            return False
+        for x, y in zip(a, b, strict=True):
+            if not deep_equal(x, y, meter):
+                return False
+        return True
     if callable(a):
         return False
     return bool(a == b)
