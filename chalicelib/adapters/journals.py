@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TextIO
 
 from chalicelib.ports import Clock
@@ -30,6 +31,7 @@ METRICS_NAMESPACE = "Lynceus"
 TEXT_LIMIT = 2000  # characters of one value
 LIST_LIMIT = 50  # entries of one value
 DEPTH_LIMIT = 4
+LINE_LIMIT = 100_000  # bytes of one line's fields; CloudWatch cuts at 1 MB, in the middle of the JSON
 SAMPLES = 100  # values of one metric in one line
 REDACTED = "[redacted]"
 
@@ -39,7 +41,7 @@ _FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 _CREDENTIAL = re.compile(
-    r"\b(?:Bearer|Basic)\s+\S+|\beyJ[\w-]{6,}\.[\w-]+\.[\w-]*|k8s-aws-v1\.\S+|\bX-Amz-\w+=[^&\s]+",
+    r"\b(?:Bearer|Basic)\s+\S+|\beyJ[\w-]{6,}\.[\w-]+\.[\w-]*|k8s-aws-v1\.\S+|\bX-Amz-[\w-]+=[^&\s]+",
     re.IGNORECASE,
 )
 
@@ -111,9 +113,13 @@ class StdoutJournal:
 
     def _line(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
         told = {**self._frame.get().fields, **fields}
+        kept = {name: _guarded(name, value) for name, value in told.items()}
+        size = len(json.dumps(kept))
+        if size > LINE_LIMIT:
+            kept = {"dropped": size}
         self._write(
             {
-                **{name: _guarded(name, value) for name, value in told.items()},
+                **kept,
                 "level": level,
                 "event": event,
                 "timestamp": self._clock.now().isoformat(timespec="milliseconds"),
@@ -178,12 +184,13 @@ def _guarded(name: str, value: Any, depth: int = 0) -> Any:
         return REDACTED
     if isinstance(value, bytes | bytearray):
         return f"[{len(value)} bytes]"
-    if depth < DEPTH_LIMIT:
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        if depth == DEPTH_LIMIT:
+            return f"[{len(value)} entries]"
         if isinstance(value, Mapping):
-            kept = list(value.items())[:LIST_LIMIT]
+            kept = islice(value.items(), LIST_LIMIT)
             return {str(key)[:TEXT_LIMIT]: _guarded(str(key), inner, depth + 1) for key, inner in kept}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [_guarded(name, inner, depth + 1) for inner in list(value)[:LIST_LIMIT]]
+        return [_guarded(name, inner, depth + 1) for inner in islice(value, LIST_LIMIT)]
     # Cut first: a pattern over a long text takes its time. What is cut off may not show half a token.
     text = str(value)[: TEXT_LIMIT * 2]
     return _CREDENTIAL.sub(REDACTED, text)[:TEXT_LIMIT]
