@@ -548,7 +548,7 @@ class _Marshaller:
 def _marshal_other(value: Any) -> str:
     if isinstance(value, Duration):
         return str(value.nanoseconds)
-    if isinstance(value, Time):
+    if hasattr(value, "marshal"):  # a time, or another type with Go's MarshalJSON
         return json_string(value.marshal())
     if isinstance(value, Month | Weekday):
         return str(value.number)
