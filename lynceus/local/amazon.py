@@ -14,26 +14,26 @@ system stops. Queues are not: the sweep rings again for whatever the ledger stil
 from __future__ import annotations
 
 import base64
+import io
 import json
-import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, MutableMapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.secretsmanager.models import secretsmanager_backends
-from werkzeug.serving import BaseWSGIServer, make_server
 
+from chalicelib.core.errors import LynceusError
 from lynceus.local import mends, resources
+from lynceus.local.bodies import read_body
 
 REGION = "us-east-1"
 # Rest after a save, as a multiple of what the save took: a large ledger must not be busy with saving itself.
@@ -41,7 +41,10 @@ SAVE_EVERY, SAVE_SHARE = 1.0, 20
 
 _READS = ("Get", "List", "Describe", "Query", "Scan", "Batch")
 
+REQUEST_LIMIT = 20 * 1024 * 1024  # bytes; the largest request of a service used here has 16 MB (DynamoDB)
+
 StartResponse = Callable[..., Any]
+WsgiApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 def credentials(endpoint: str) -> dict[str, str]:
@@ -79,7 +82,7 @@ class Amazon:
         on_outages: Callable[[frozenset[str]], object] = frozenset,
     ) -> None:
         self._template, self._stage, self._state = template, stage, state
-        self._server: BaseWSGIServer | None = None
+        self._server: _Server | None = None
         self._door = _Door(on_outages)
         self._stopping = threading.Event()
         self._saver = threading.Thread(target=self._save_often, name="amazon-save", daemon=True)
@@ -94,8 +97,7 @@ class Amazon:
     def start(self) -> None:
         """Serve on a free port, with the template's resources and what the state directory remembers."""
         mends.apply()
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self._server = make_server("127.0.0.1", 0, self._door, threaded=True, request_handler=_Handler)
+        self._server = _Server(self._door)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="amazon", daemon=True).start()
         resources.create(self._template, self._stage, self.endpoint)
         self._load()
@@ -177,13 +179,84 @@ def _read(path: Path, default: Any) -> Any:
         return default
 
 
-class _Handler(MotoRequestHandler):
-    """Keeps connections open, as AWS does: a connection and a thread per call cost more than the call."""
+class _Server(ThreadingHTTPServer):
+    """Serves the WSGI application on a free port.
 
+    Connections stay open, as with AWS: the server that comes with moto closes them, and making a connection and a
+    thread for each call costs more than most calls.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 512
+
+    def __init__(self, application: WsgiApplication) -> None:
+        self.application = application
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are their own affair."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def log(self, type: str, message: str, *args: Any) -> None:
+    def _serve(self) -> None:
+        try:
+            body = read_body(self.headers, self.rfile, REQUEST_LIMIT)
+        except LynceusError as error:
+            self.close_connection = True
+            self.send_error(error.http_status, error.message)
+            return
+        head: list[tuple[str, list[tuple[str, str]]]] = []
+        parts = self.server.application(
+            self._environ(body), lambda status, headers, _=None: head.append((status, headers))
+        )
+        content = b"".join(parts)
+        status, headers = head[-1]
+        self.send_response_only(int(status[:3]), status[4:])
+        for name, value in headers:
+            if name.lower() not in ("content-length", "connection"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve  # noqa: N815  # http.server's names
+
+    def _environ(self, body: bytes) -> dict[str, Any]:
+        """The request in WSGI's form (PEP 3333)."""
+        path, _, query = self.path.partition("?")
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": self.command,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote(path, "latin-1"),
+            "QUERY_STRING": query,
+            "RAW_URI": self.path,
+            "REQUEST_URI": self.path,
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": str(self.server.server_port),
+            "SERVER_PROTOCOL": self.request_version,
+            "REMOTE_ADDR": self.client_address[0],
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        for name, value in self.headers.items():
+            environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
+        environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ.pop("HTTP_CONTENT_LENGTH", None)
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        return environ
+
+    def log_message(self, format: str, *args: Any) -> None:
         """Stay silent."""
 
 
@@ -193,6 +266,7 @@ class _Door:
     def __init__(self, on_outages: Callable[[frozenset[str]], object]) -> None:
         self._on_outages = on_outages
         self._moto = DomainDispatcherApplication(create_backend_app)
+        self._applications: dict[str, WsgiApplication] = {}  # service → moto's application for it
         self.lock = threading.RLock()
         self.changed = threading.Event()
         self._outages: frozenset[str] = frozenset()
@@ -207,20 +281,27 @@ class _Door:
                 "503 Service Unavailable",
                 {"__type": "ServiceUnavailable", "message": f"{service} is away (local outage)"},
             )
+        application = self._applications.get(service) or self._find(service, environ)
         if service not in ("dynamodb", "secretsmanager"):
-            answer: Iterable[bytes] = self._moto(environ, start_response)
-            return answer
+            return application(environ, start_response)
         with self.lock:
-            answer = self._moto(environ, start_response)
+            answer = application(environ, start_response)
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
         if not operation.startswith(_READS) or operation == "BatchWriteItem":
             self.changed.set()
         return answer
 
+    def _find(self, service: str, environ: dict[str, Any]) -> WsgiApplication:
+        # moto looks through all its modules for each request; once for each service is enough.
+        application: WsgiApplication = self._moto.get_application(environ)
+        if service:
+            self._applications[service] = application
+        return application
+
     def _set_outages(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "PUT":
             try:
-                names = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+                names = json.loads(environ["wsgi.input"].read())
                 self._outages = frozenset(str(name) for name in names)
             except (ValueError, TypeError):
                 return _answer(

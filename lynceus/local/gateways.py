@@ -19,17 +19,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BufferedIOBase
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from chalicelib.core.errors import BadRequest, BodyTooLarge, LynceusError, NotImplementedHere
+from chalicelib.core.errors import LynceusError, NotImplementedHere
+from lynceus.local.bodies import DRAIN_LIMIT, drain, read_body
 from lynceus.local.functions import ACCOUNT, API, Functions
 
-BODY_LIMIT = (
-    10 * 1024 * 1024
-)  # bytes; https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-DRAIN_LIMIT = 64 * 1024 * 1024  # bytes of a refused body read and thrown away, so that the answer arrives
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+BODY_LIMIT = 10 * 1024 * 1024  # bytes
 STAGE = "api"
 
 
@@ -168,70 +166,6 @@ def _json_answer(status: int, value: dict[str, Any]) -> dict[str, Any]:
     return {"statusCode": status, "headers": {"Content-Type": "application/json"}, "body": body}
 
 
-def read_body(headers: Message[str, str], stream: BufferedIOBase) -> bytes:
-    """The request's body by its length or in chunks.
-
-    Raises BodyTooLarge over API Gateway's limit, after reading a bounded rest, and BadRequest for a framing that
-    says nothing, or two things.
-    """
-    if "Transfer-Encoding" in headers:
-        if headers["Transfer-Encoding"].strip().lower() != "chunked" or "Content-Length" in headers:
-            raise BadRequest("the body's length is not clear: send Content-Length or chunks")
-        return _read_chunks(stream)
-    lengths = set(headers.get_all("Content-Length", ["0"]))
-    text = lengths.pop().strip()
-    if lengths or not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise BadRequest(f'Content-Length "{text[:40]}" is no length')
-    if int(text) > BODY_LIMIT:
-        _drain(stream, min(int(text), DRAIN_LIMIT))
-        raise _too_large()
-    body = stream.read(int(text))
-    if len(body) < int(text):
-        raise BadRequest("the body ends before its Content-Length")
-    return body
-
-
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(f"the body is larger than {BODY_LIMIT} bytes, the limit of API Gateway")
-
-
-def _drain(stream: BufferedIOBase, size: int) -> None:
-    while size > 0 and (read := len(stream.read(min(size, 1 << 20)))):
-        size -= read
-
-
-def _read_chunks(stream: BufferedIOBase) -> bytes:
-    """chunked-body = *chunk last-chunk trailer-section CRLF
-
-    https://www.rfc-editor.org/rfc/rfc9112#name-chunked-transfer-coding
-    """
-    body, seen = bytearray(), 0
-    while True:
-        size_text = stream.readline(1024).partition(b";")[0].strip()
-        try:
-            size = int(size_text, 16) if size_text.isalnum() and len(size_text) <= 15 else -1
-        except ValueError:
-            size = -1
-        if size < 0:
-            raise BadRequest("a chunk of the body has no size")
-        if size == 0:
-            break
-        seen += size
-        if seen > DRAIN_LIMIT:
-            raise _too_large()
-        chunk = stream.read(size)
-        if len(chunk) < size or stream.readline(3) not in (b"\r\n", b"\n"):
-            raise BadRequest("a chunk of the body ends early")
-        if seen <= BODY_LIMIT:
-            body += chunk
-    for _ in range(100):  # trailers
-        if stream.readline(65536) in (b"\r\n", b"\n", b""):
-            break
-    if seen > BODY_LIMIT:
-        raise _too_large()
-    return bytes(body)
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -250,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         try:
-            body = read_body(self.headers, self.rfile)
+            body = read_body(self.headers, self.rfile, BODY_LIMIT)
         except LynceusError as error:
             answer = self.gateway.refuse(self.command, self.path, error)
             self.close_connection = True  # where the next request begins is not known
@@ -291,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(1)
-            _drain(self.rfile, DRAIN_LIMIT)
+            drain(self.rfile, DRAIN_LIMIT)
         except OSError:
             pass
 

@@ -8,10 +8,15 @@ mended here, for the pinned version of moto.
 from __future__ import annotations
 
 import copy
+import time
+from functools import cache
 from typing import Any
 
+from moto.core import responses
+from moto.core.utils import camelcase_to_underscores, method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
+from moto.sqs import models as sqs_models
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Queue, SQSBackend
 
@@ -83,12 +88,42 @@ def _uncopied(table: Any, _: Any) -> Any:
     return table
 
 
-_MENDS = (
+def _valid(backend: Any, queue_name: str, message: Any) -> bool:
+    """As moto's, without counting the whole queue to learn how long it keeps messages."""
+    kept = float(backend.get_queue(queue_name).message_retention_period)
+    return bool(kept + message.sent_timestamp / 1000 > time.time())
+
+
+def _messages(queue: Any) -> list[Any]:
+    """As moto's, with one look at the clock."""
+    now = time.time() * 1000
+    return [one for one in queue._messages if one.visible_at < now and one.delayed_until <= now]
+
+
+def _delayed(queue: Any) -> int:
+    now = time.time() * 1000
+    return sum(one.delayed_until > now for one in queue._messages)
+
+
+def _not_visible(queue: Any) -> int:
+    now = time.time() * 1000
+    return sum(one.visible_at >= now for one in queue._messages)
+
+
+_MENDS: tuple[tuple[Any, str, Any], ...] = (
     (DynamoDBBackend, "transact_write_items", _transact),
     (Table, "__deepcopy__", _uncopied),
     (Table, "all_items", _all_items),
     (SQSBackend, "receive_message", _receive),
+    (SQSBackend, "is_message_valid_based_on_retention_period", _valid),
     (Queue, "delete_message", _delete),
+    (Queue, "messages", property(_messages)),
+    (Queue, "approximate_number_of_messages_delayed", property(_delayed)),
+    (Queue, "approximate_number_of_messages_not_visible", property(_not_visible)),
+    # Names and methods do not change: both are worked out again for every request.
+    (sqs_models, "camelcase_to_underscores", cache(camelcase_to_underscores)),
+    (responses, "camelcase_to_underscores", cache(camelcase_to_underscores)),
+    (responses, "method_names_from_class", cache(method_names_from_class)),
 )
 
 

@@ -19,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.errors import BadRequest, BodyTooLarge
+from lynceus.local.bodies import read_body
 from lynceus.local.functions import Functions
-from lynceus.local.gateways import BODY_LIMIT, Gateway, read_body
+from lynceus.local.gateways import BODY_LIMIT, Gateway
 
 
 class EchoApp(Chalice):
@@ -261,7 +262,7 @@ def test_any_chunked_framing_is_read_or_refused(wire: bytes) -> None:
     headers = Message()
     headers["Transfer-Encoding"] = "chunked"
     with contextlib.suppress(BadRequest, BodyTooLarge):
-        assert isinstance(read_body(headers, io.BytesIO(wire)), bytes)
+        assert isinstance(read_body(headers, io.BytesIO(wire), BODY_LIMIT), bytes)
 
 
 @given(st.text(max_size=30), st.binary(max_size=50))
@@ -269,7 +270,7 @@ def test_any_content_length_is_read_or_refused(length: str, wire: bytes) -> None
     headers = Message()
     headers["Content-Length"] = length
     with contextlib.suppress(BadRequest, BodyTooLarge):
-        assert len(read_body(headers, io.BytesIO(wire))) <= len(wire)
+        assert len(read_body(headers, io.BytesIO(wire), BODY_LIMIT)) <= len(wire)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=100), max_size=8))
@@ -279,4 +280,4 @@ def test_chunks_join_to_the_body(chunks: list[bytes]) -> None:
     wire = (
         b"".join(b"%x;name=value\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\nA: b\r\n\r\n"
     )
-    assert read_body(headers, io.BytesIO(wire)) == b"".join(chunks)
+    assert read_body(headers, io.BytesIO(wire), BODY_LIMIT) == b"".join(chunks)
