@@ -1,0 +1,134 @@
+"""sprig's base64 and base32, and its hashes.
+
+Decoding is strict in Go's way: line ends are skipped, padding is required, and the error names the byte
+where it was noticed. sprig gives that error's text as the result.
+
+Source: Masterminds/sprig v3.3.0 strings.go, crypto.go; Go 1.26 encoding/base64, encoding/base32.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from collections.abc import Callable
+from typing import Final
+
+from chalicelib.core.expressions.panics import FunctionError
+from chalicelib.core.expressions.sprig.functions import STRING, Function, table
+from chalicelib.core.expressions.values import text as text_of
+from chalicelib.core.expressions.values import utf8 as bytes_of
+
+_BASE64: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+_BASE32: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
+_LINE_ENDS: Final = b"\r\n"
+_PAD: Final = ord("=")
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes; raises FunctionError with Go's text."""
+    raw = bytes_of(text)
+    at = _first_bad_base64(raw)
+    if at >= 0:
+        raise FunctionError(f"illegal base64 data at input byte {at}")
+    return base64.b64decode(raw.translate(None, _LINE_ENDS))
+
+
+def _first_bad_base64(raw: bytes) -> int:
+    """Where Go notices that something is wrong; -1 when nothing is.
+
+    Quanta of four: padding may stand for the third and fourth, and nothing but line ends may follow it.
+    """
+    position, size = 0, len(raw)
+    while True:
+        filled = 0
+        while filled < 4:
+            if position == size:
+                return -1 if filled == 0 else position - filled
+            byte = raw[position]
+            position += 1
+            if byte in _BASE64:
+                filled += 1
+            elif byte in _LINE_ENDS:
+                continue
+            elif byte != _PAD or filled < 2:
+                return position - 1
+            else:
+                return _after_base64_padding(raw, position, filled)
+
+
+def _after_base64_padding(raw: bytes, position: int, filled: int) -> int:
+    size = len(raw)
+    if filled == 2:
+        while position < size and raw[position] in _LINE_ENDS:
+            position += 1
+        if position == size:
+            return size
+        if raw[position] != _PAD:
+            return position - 1
+        position += 1
+    while position < size and raw[position] in _LINE_ENDS:
+        position += 1
+    return position if position < size else -1
+
+
+def decode_base32(text: str) -> bytes:
+    """The bytes; raises FunctionError with Go's text."""
+    raw = bytes_of(text).translate(None, _LINE_ENDS)
+    return base64.b32decode(raw[: _base32_end(raw)])
+
+
+def _base32_end(raw: bytes) -> int:
+    """Where the data end: quanta of eight, up to the first padding; less than eight bytes behind it are ignored."""
+    for start in range(0, len(raw), 8):
+        for filled in range(8):
+            position = start + filled
+            if position == len(raw):
+                raise _illegal_base32(start)
+            if raw[position] == _PAD and filled >= 2 and len(raw) - position <= 8:
+                return _base32_padding_end(raw, start, filled)
+            if raw[position] not in _BASE32:
+                raise _illegal_base32(position)
+    return len(raw)
+
+
+def _base32_padding_end(raw: bytes, start: int, filled: int) -> int:
+    position, end = start + filled, start + 8
+    if len(raw) < end:
+        raise _illegal_base32(len(raw))
+    for at in range(position + 1, end):
+        if raw[at] != _PAD:
+            raise _illegal_base32(at - 1)  # Go names the byte before
+    if filled in (3, 6):  # no whole byte needs as many
+        raise _illegal_base32(position)
+    return end
+
+
+def _illegal_base32(at: int) -> FunctionError:
+    return FunctionError(f"illegal base32 data at input byte {at}")
+
+
+def _or_error_text(decode: Callable[[str], bytes]) -> Callable[[str], str]:
+    def decoded(text: str) -> str:
+        try:
+            return text_of(decode(text))
+        except FunctionError as error:
+            return error.message
+
+    return decoded
+
+
+def _hashed(name: str) -> Callable[[str], str]:
+    return lambda text: hashlib.new(name, bytes_of(text), usedforsecurity=False).hexdigest()
+
+
+FUNCTIONS = table(
+    Function("adler32sum", (STRING,), lambda text: str(zlib.adler32(bytes_of(text)))),
+    Function("b32dec", (STRING,), _or_error_text(decode_base32)),
+    Function("b32enc", (STRING,), lambda text: base64.b32encode(bytes_of(text)).decode()),
+    Function("b64dec", (STRING,), _or_error_text(decode_base64)),
+    Function("b64enc", (STRING,), lambda text: base64.b64encode(bytes_of(text)).decode()),
+    Function("sha1sum", (STRING,), _hashed("sha1")),
+    Function("sha256sum", (STRING,), _hashed("sha256")),
+    Function("sha512sum", (STRING,), _hashed("sha512")),
+)
