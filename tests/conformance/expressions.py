@@ -84,6 +84,6 @@ def outcome(case: dict[str, Any]) -> tuple[str, ...]:
         text = parameter_text(value)
         return ("result", marshal(value), text) if "param" in case else ("result", marshal(value))
     except ExpressionError as error:
-        return "error", error.kind, error.message
+        return "error", error.kind, error.message.split("\n")[0]
     except Exception as error:  # noqa: BLE001  - whatever is not ours is the finding
         return "crash", type(error).__name__, str(error)

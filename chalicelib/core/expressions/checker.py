@@ -83,6 +83,12 @@ def nature_of_value(value: Any) -> Nature:
     return _CONSTANTS.get(type(value)) or nature_of(go_type(value))
 
 
+def nature_of_constant(value: Any) -> Nature:
+    """The nature of a name that stands beside the environment's: a function, or the table of sprig's."""
+    signature = getattr(value, "signature", None)
+    return function_nature(signature) if isinstance(signature, Signature) else nature_of(go_type(value))
+
+
 def check(tree: ast.expr, environment: Mapping[str, Nature]) -> Natures:
     """The nature of every node that Go looks at; raises Located."""
     checker = _Checker(environment)

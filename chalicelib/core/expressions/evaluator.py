@@ -170,8 +170,10 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
                 self._eval(left), patterns.compile_pattern(right.value), self.budget
             )
         a, b = self._eval(left), self._eval(right)
-        if kind is ast.Eq or kind is ast.NotEq:
-            asserted_by(self.natures, left, right)(a), asserted_by(self.natures, left, right)(b)
+        assertion = asserted_by(self.natures, left, right)
+        if assertion is not None and (kind is ast.Eq or kind is ast.NotEq):
+            # Go takes the right side from the stack, but asserts the left one first.
+            assertion(a), assertion(b)
         return self.operators[kind](a, b, self.budget)
 
     def _eval_boolop(self, node: ast.BoolOp) -> Any:
@@ -389,11 +391,11 @@ def sorted_by(items: list[Any], keys: list[Any], descending: bool, budget: Budge
     return made
 
 
-def asserted_by(natures: Natures, left: ast.expr, right: ast.expr) -> Callable[[Any], Any]:
+def asserted_by(natures: Natures, left: ast.expr, right: ast.expr) -> Callable[[Any], Any] | None:
     """What ``==`` asserts of each side: Go compares two static ints, and two static strings, as such."""
     one, other = natures.get(left, UNKNOWN), natures.get(right, UNKNOWN)
     if one.type == other.type == "int":
         return operations.need_int
     if one.type == other.type == "string":
         return operations.need_string
-    return lambda value: value
+    return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from chalicelib.core.errors import Misconfigured
+from chalicelib.core.expressions.values import printable
 
 Kind = Literal["compile", "run", "type"]
 
@@ -19,6 +20,7 @@ class ExpressionError(Misconfigured):
     def __init__(
         self, kind: Kind, message: str, *, source: str = "", offset: int | None = None, hint: str = ""
     ) -> None:
+        message = printable(message)
         self.kind: Kind = kind
         self.source = source
         self.hint = hint  # what the author probably meant, "" when nobody knows
@@ -39,6 +41,17 @@ class ExpressionError(Misconfigured):
         self.line, self.column = before.count("\n") + 1, len(before) - start + 1
         shown = line.replace("\t", " ")
         self.snippet = f"\n | {shown}\n | {'.' * (self.column - 1)}^"
+
+    def again(self) -> ExpressionError:
+        """The same error as a new object: one that was raised carries its traceback for good."""
+        copy = ExpressionError(self.kind, self.detail, source=self.source, hint=self.hint)
+        copy.line, copy.column, copy.snippet, copy.message = (
+            self.line,
+            self.column,
+            self.snippet,
+            self.message,
+        )
+        return copy
 
     def __str__(self) -> str:
         return self.message + self.snippet + (f"\n{self.hint}" if self.hint else "")

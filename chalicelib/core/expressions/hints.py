@@ -8,7 +8,7 @@ from collections.abc import Iterable
 _NOT_WORDS = {"null": "nil", "None": "nil", "undefined": "nil", "True": "true", "False": "false"}
 
 
-def hint_for(name: str, known: Iterable[str]) -> str:
+def hint_for(name: str, source: str, known: Iterable[str]) -> str:
     """A sentence for an unknown name, "" when nothing is like it."""
     if name in _NOT_WORDS:
         return f"did you mean {_NOT_WORDS[name]}?"

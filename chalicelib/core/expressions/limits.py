@@ -15,7 +15,7 @@ MAX_NODES: Final = 10_000  # of the tree
 MEMORY_BUDGET: Final = 1_000_000  # items of lists made while running; reaching it is an error
 MAX_DEPTH: Final = 10_000  # of nested arrays, for flatten, max, min, mean, median
 
-MAX_NESTING: Final = 10_000  # of parentheses and operators while parsing; Go counts only nodes
+MAX_NESTING: Final = 20_000  # of parentheses and operators while parsing; Go counts only nodes
 MAX_SOURCE: Final = 1 << 20  # characters
 STEPS: Final = 10_000_000  # items looped over, and sixteenths of characters, while running once
 FRAMES_PER_LEVEL: Final = 10  # at most, of any function here that follows the tree down
@@ -34,7 +34,7 @@ def deep(levels: int) -> Iterator[None]:
     open blocks: the last one to close puts the old limit back.
     """
     global _open, _before  # noqa: PLW0603  - the limit itself is global to the interpreter
-    needed = levels * FRAMES_PER_LEVEL + 1_000
+    needed = min(levels, MAX_NESTING) * FRAMES_PER_LEVEL + 1_000
     with _lock:
         if _open == 0:
             _before = sys.getrecursionlimit()

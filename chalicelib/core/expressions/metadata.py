@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.core.expressions.signatures import Nature
 
-
-def environment() -> Mapping[str, Any]:
+def constants() -> Mapping[str, Any]:
     return {}
-
-
-NATURES: Mapping[str, Nature] = {}

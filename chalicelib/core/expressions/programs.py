@@ -8,56 +8,69 @@ these types. Programs are kept in one bounded cache for the whole process.
 from __future__ import annotations
 
 import ast
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 from chalicelib.core.expressions import hints, metadata
-from chalicelib.core.expressions.checker import Natures, check, nature_of_value
+from chalicelib.core.expressions.checker import Natures, check, nature_of_constant, nature_of_value
+from chalicelib.core.expressions.closures import Binding, Frame, bind
 from chalicelib.core.expressions.evaluator import Evaluator
 from chalicelib.core.expressions.failures import ExpressionError, Kind, Located
-from chalicelib.core.expressions.limits import MAX_SOURCE, STEPS, deep
+from chalicelib.core.expressions.limits import MAX_DEPTH, MAX_SOURCE, STEPS, deep
 from chalicelib.core.expressions.nodes import Positions
 from chalicelib.core.expressions.operations import Budget
 from chalicelib.core.expressions.optimizer import optimize
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.parser import parse
 from chalicelib.core.expressions.signatures import NAMES, Nature
-from chalicelib.core.expressions.tokens import Token, tokenize
+from chalicelib.core.expressions.tokens import tokenize
 from chalicelib.core.expressions.values import clean, format_value, marshal
 
 Functions = Literal["metadata"]
-Shape = tuple[tuple[str, ...], tuple[type, ...], Functions | None]
 
-_SHALLOW: Final = 60  # tokens of an expression that needs no deeper recursion than Python's own limit
+_SHALLOW: Final = 100  # tokens of an expression that Python's usual recursion limit is enough for
+_KEPT: Final = 4096  # programs in the cache of the process
 
 
 @dataclass(frozen=True)
 class Program:
-    """A tree that fits one shape of the environment."""
+    """An expression that fits one shape of the environment: one set of names with one type each."""
 
     tree: ast.expr
     natures: Natures = field(repr=False)
+    binding: Binding = field(repr=False)
+    constants: Mapping[str, Any] = field(repr=False)  # names beside those of the environment
 
-    def run(self, env: dict[str, Any], budget: Budget) -> Any:
-        return Evaluator(self.natures, env, budget).eval("", self.tree)
+    def walk(self, env: Mapping[str, Any], budget: Budget) -> Any:
+        """The value by simpleeval's walk: slower, and the reference for what is bound."""
+        names = {**clean(dict(env)), **self.constants}
+        return Evaluator(self.natures, names, budget).eval("", self.tree)
 
 
 class Expression:
-    """A parsed expression; `compile` makes it."""
+    """A parsed expression; `compile` makes it. To be kept: what it learns about an event's shape stays."""
+
+    __slots__ = ("_programs", "_tokens", "_tree", "source")
 
     def __init__(self, source: str) -> None:
         self.source = source
         if len(source) > MAX_SOURCE:
             raise ExpressionError("compile", f"expression is longer than {MAX_SOURCE} characters")
         self._tokens = tokenize(source)
-        self._deferred = False
+        self._programs: dict[Any, Program | ExpressionError] = {}
+        self._tree: ast.expr | None = None
         try:
-            self._tree: ast.expr | None = self._parsed(frozenset())
-        except ExpressionError:
+            self._tree = self._parsed(frozenset())
+        except ExpressionError as error:
             # An environment that has a name of the language's own gives the words another grammar.
-            self._parsed(NAMES)
-            self._tree = None
+            try:
+                self._parsed(NAMES)
+            except ExpressionError:
+                raise error from None
 
     def evaluate(
         self,
@@ -69,18 +82,20 @@ class Expression:
     ) -> Any:
         """The value, as Go has it (see `values`). `env` is decoded JSON; its ints count as float64.
 
-        `steps` bounds the work: items looped over and sixteenths of characters. `now` gives nanoseconds
-        since 1970 for the expression's `now()`. Raises ExpressionError.
+        `functions="metadata"` adds what only metadata expressions see. `steps` bounds the work: items looped
+        over and sixteenths of characters. `now` gives nanoseconds since 1970 for the expression's `now()`,
+        the machine's clock when it is None. Raises ExpressionError.
         """
-        environment = dict(env)
+        environment = env if type(env) is dict else dict(env)
         program = self.program(environment, functions)
-        budget = Budget(steps, now)
+        run, variables = program.binding
         try:
-            with deep(len(self._tokens)):
-                cleaned = clean(environment)
-                if functions:
-                    cleaned = {**cleaned, **metadata.environment()}
-                return program.run(cleaned, budget)
+            try:
+                return run(Frame(environment, variables, steps, now))
+            except RecursionError:
+                # Rare, so the limit is not raised for all: deep expressions, and values that nest deep.
+                with deep(max(len(self._tokens), MAX_DEPTH)):
+                    return run(Frame(environment, variables, steps, now))
         except FunctionError as error:
             raise self._failure("run", error.message, getattr(error, "offset", 0)) from None
         except RecursionError:
@@ -95,34 +110,86 @@ class Expression:
         result = self.evaluate(env, steps=steps, now=now)
         if result is True or result is False:
             return result
-        shown = format_value(result, "s")
-        raise self._failure("type", f"unable to cast expression result '{shown}' to bool", None)
+        return self._no_bool(result)
 
-    def program(self, env: dict[str, Any], functions: Functions | None) -> Program:
+    def program(self, env: dict[str, Any], functions: Functions | None = None) -> Program:
+        """What runs in an environment of this shape; raises ExpressionError of kind "compile"."""
+        shape = (functions, *env, *map(type, env.values()))
+        program = self._programs.get(shape)
+        if program is None:
+            program = _program(self, shape, env, functions)
+            if len(self._programs) >= _SHAPES:
+                self._programs.clear()
+            self._programs[shape] = program
+        if isinstance(program, ExpressionError):
+            raise program.again()
+        return program
+
+    def checked(self, env: Mapping[str, Any], functions: Functions | None) -> Program:
+        """The program, made anew."""
+        constants = metadata.constants() if functions else {}
         natures: dict[str, Nature] = {name: nature_of_value(value) for name, value in env.items()}
-        if functions:
-            natures.update(metadata.NATURES)
+        natures.update({name: nature_of_constant(value) for name, value in constants.items()})
         overridden = NAMES.intersection(natures)
         tree = self._tree if not overridden and self._tree is not None else self._parsed(overridden)
         try:
-            with deep(len(self._tokens)):
+            with self._depth():
                 found = check(tree, natures)
-                return Program(optimize(tree, found), found)
+                tree = optimize(tree, found)
+                return Program(tree, found, bind(tree, found, constants), constants)
         except Located as error:
-            raise self._failure(
-                "compile", error.message, error.offset, hints.hint_for(error.name, natures)
-            ) from None
+            hint = hints.hint_for(error.name, self.source, natures) if error.name else ""
+            raise self._failure("compile", error.message, error.offset, hint) from None
+        except FunctionError as error:
+            raise self._failure("compile", error.message, None) from None
 
     def _parsed(self, overridden: frozenset[str]) -> ast.expr:
-        tokens: list[Token] = self._tokens
         try:
-            with deep(len(tokens)):
-                return parse(tokens, Positions(self.source), overridden)
+            with self._depth():
+                return parse(self._tokens, Positions(self.source), overridden)
         except Located as error:
             raise self._failure("compile", error.message, error.offset) from None
 
+    def _depth(self) -> AbstractContextManager[None]:
+        return nullcontext() if len(self._tokens) <= _SHALLOW else deep(len(self._tokens))
+
+    def _no_bool(self, result: Any) -> NoReturn:
+        try:
+            with deep(MAX_DEPTH):
+                shown = format_value(result, "s")
+        except FunctionError as error:
+            shown = error.message
+        raise self._failure("type", f"unable to cast expression result '{shown}' to bool", None)
+
     def _failure(self, kind: Kind, message: str, offset: int | None, hint: str = "") -> ExpressionError:
         return ExpressionError(kind, message, source=self.source, offset=offset, hint=hint)
+
+
+_SHAPES: Final = 64  # programs that one expression keeps
+_programs: OrderedDict[Any, Program | ExpressionError] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _program(
+    expression: Expression, shape: Any, env: Mapping[str, Any], functions: Functions | None
+) -> Program | ExpressionError:
+    """The program of the process-wide cache, or a new one; the cache forgets what was not used for longest."""
+    key = (expression.source, shape)
+    with _lock:
+        known = _programs.get(key)
+        if known is not None:
+            _programs.move_to_end(key)
+            return known
+    made: Program | ExpressionError
+    try:
+        made = expression.checked(env, functions)
+    except ExpressionError as error:
+        made = error
+    with _lock:
+        _programs[key] = made
+        if len(_programs) > _KEPT:
+            _programs.popitem(last=False)
+    return made
 
 
 def parameter_text(value: Any) -> str:
@@ -132,7 +199,8 @@ def parameter_text(value: Any) -> str:
     Source: pkg/apis/workflow/v1alpha1/item.go, util/json/jsonify.go.
     """
     try:
-        text = marshal(value)
+        with deep(MAX_DEPTH):
+            text = marshal(value)
     except FunctionError as error:
         raise ExpressionError("type", error.message) from None
     if text.startswith('"'):

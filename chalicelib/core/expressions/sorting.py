@@ -18,9 +18,7 @@ _INSERTION: Final = 12
 _INCREASING, _DECREASING, _UNKNOWN = "increasing", "decreasing", "unknown"
 
 
-def sort_by(
-    items: list[Any], keys: list[Any], less: Callable[[Any, Any], bool], meter: Meter
-) -> None:
+def sort_by(items: list[Any], keys: list[Any], less: Callable[[Any, Any], bool], meter: Meter) -> None:
     """Sort the items in place by their keys, and the keys with them."""
     meter.spend(len(keys))
     if len(keys) > _INSERTION and _orders_alike(keys):
