@@ -126,6 +126,37 @@ BINDINGS_UNKNOWN = _reason(
     "no list of bindings was ever read for the namespace; the event is kept until there is one",
 )
 
+# What became of a run of a CronWorkflow.
+SUSPENDED = _reason("suspended", "spec.suspend was true", "argo cron resume, or spec.suspend: false")
+STOPPED = _reason(
+    "stopped",
+    "the stop strategy's expression was true, now or before",
+    "clear status.phase and the label cronworkflows.argoproj.io/completed to start again",
+)
+WHEN_FALSE = _reason("when-false", "the condition in spec.when was false")
+RUN_POLICY_ERROR = _reason(
+    "run-policy-error", "spec.when cannot be evaluated, or a child cannot be ended", "mend what the message names"
+)
+FORBIDDEN_BY_ACTIVE = _reason(
+    "forbidden-by-active",
+    "concurrencyPolicy is Forbid and an earlier child was not finished",
+    "end the child, or say Allow or Replace",
+)
+MISSED_DEADLINE = _reason(
+    "missed-deadline",
+    "it could only have been started later than startingDeadlineSeconds, or 120 s, allow",
+    "lynceus.dev/catch-up makes up for missed runs; cron backfill runs them by hand",
+)
+NOT_A_FIRE_TIME = _reason("not-a-fire-time", "the schedule or zone was changed after the run was planned")
+OBJECT_GONE = _reason("object-gone", "the CronWorkflow was deleted, or deleted and created again")
+SPEC_ERROR = _reason("spec-error", "the CronWorkflow is invalid as it is", "mend what the message names")
+CREATED_BY_OTHER_CONTROLLER = _reason(
+    "created-by-other-controller", "the child was there already, made for the same time by Argo's controller"
+)
+OBSERVED = _reason(
+    "observed", "it would have been started, but this installation only observes (LYNCEUS_CRON=observe)"
+)
+
 # What became of a request.
 ACCEPTED = _reason("accepted", "the event is durable")
 DUPLICATE = _reason("duplicate", "the delivery was claimed before; the first event's id is answered")

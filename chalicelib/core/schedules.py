@@ -27,7 +27,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property, lru_cache
@@ -43,6 +43,7 @@ from chalicelib.core.expressions.tokens import quoted
 HORIZON_YEARS = 5  # robfig gives up when the fifth year after the question's has passed
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall clock and UTC are both counted from here
+_MICROSECOND = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
@@ -95,7 +96,12 @@ DESCRIPTORS: Mapping[str, str] = {
 
 
 class Schedule(ABC):
-    """Fire times, as a function of the instant one asks from. Frozen, hashable and safe to share."""
+    """Fire times. Frozen, hashable and safe to share.
+
+    There are two ways to ask. `next` is robfig's answer, which hangs on where one asks from: around a change of
+    the clock it may pass over a time. `at_or_after`, `between`, `latest` and `fires_at` go by the wall clock
+    alone: a time is one of theirs when the fields match it, and with these `next` agrees everywhere else.
+    """
 
     @abstractmethod
     def next(self, after: datetime) -> datetime | None:
@@ -104,29 +110,40 @@ class Schedule(ABC):
         None when there is none up to the end of the fifth year after `after`'s in the schedule's zone.
         """
 
+    @abstractmethod
+    def at_or_after(self, moment: datetime) -> datetime | None:
+        """The first time at or after `moment` (aware) at which the wall clock matches, in UTC; None as in `next`."""
+
     def fires_at(self, moment: datetime) -> bool:
-        """Whether `moment` (aware) is a fire time."""
-        return self.next(moment - _SECOND) == moment
+        """Whether the wall clock matches at `moment` (aware)."""
+        return self.at_or_after(moment) == moment
+
+    def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """The times from `start` to `end` (aware, both included) at which the wall clock matches, in order."""
+        moment = self.at_or_after(start)
+        while moment is not None and moment <= end:
+            yield moment
+            moment = self.at_or_after(moment + _SECOND)
 
     def latest(self, start: datetime, before: datetime) -> datetime | None:
-        """The last fire time strictly between `start` and `before` (both aware), None when there is none.
+        """The last time strictly between `start` and `before` (aware) at which the wall clock matches, or None.
 
-        It halves the time in question instead of stepping through it, so years cost no more than days.
+        It halves the stretch in question instead of stepping through it, so years cost no more than days.
         """
-        found = self.next(start)
+        found = self.at_or_after(start + _SECOND)
         if found is None or found >= before:
             return None
-        unknown = before  # no fire time from here up to `before`
+        unknown = before  # nothing from here up to `before`
         while True:
-            following = self.next(found)
+            following = self.at_or_after(found + _SECOND)
             if following is None or following >= unknown:
                 return found
             middle = following + (unknown - following) // 2
-            later = self.next(middle)
+            later = self.at_or_after(middle + _MICROSECOND)
             if later is not None and later < unknown:
                 found = later
             else:
-                found, unknown = following, min(unknown, middle + timedelta(microseconds=1))
+                found, unknown = following, min(unknown, middle + _MICROSECOND)
 
 
 def parse(
@@ -486,26 +503,31 @@ class FieldSchedule(Schedule):
 
     def next(self, after: datetime) -> datetime | None:
         """The first fire time strictly after `after` (aware), in UTC; None when there is none for five years."""
-        if after.tzinfo is None:
+        return self._asked(self._next, after, 1)  # robfig begins at the upcoming second
+
+    def at_or_after(self, moment: datetime) -> datetime | None:
+        """The first time at or after `moment` (aware) at which the wall clock matches, in UTC; None as in `next`."""
+        return self._asked(self._matching, moment, 1 if moment.microsecond else 0)
+
+    def _asked(self, search: Callable[[int], int | None], moment: datetime, later: int) -> datetime | None:
+        if moment.tzinfo is None:
             raise ValueError("a schedule is asked about aware datetimes")
         try:
-            moment = _seconds(after.astimezone(UTC).replace(tzinfo=None)) + 1  # robfig: the upcoming second
-            found = self._next(moment)
+            found = search(_seconds(moment.astimezone(UTC).replace(tzinfo=None)) + later)
             return None if found is None else (_EPOCH + timedelta(seconds=found)).replace(tzinfo=UTC)
         except (OverflowError, ValueError):
             return None  # the search left the years that a datetime holds
 
     def _next(self, moment: int) -> int | None:
+        if self.once:
+            return self._matching(moment)
         offsets = _offsets(self.zone, (_EPOCH + timedelta(seconds=moment)).year)
-        offset, start, end, moved = offsets.at(moment)
+        offset, start, end, _ = offsets.at(moment)
         wall = _EPOCH + timedelta(seconds=moment + offset)
-        found = self.calendar.first(wall if wall.second == 0 else wall.replace(second=0) + _MINUTE)
+        found = self.calendar.first(_whole_minute(wall))
         if found is None or found.year > wall.year + HORIZON_YEARS:
             return None
         answer = _seconds(found) - offset
-        if self.once:
-            settled = moment >= start + abs(moved) and answer < end
-            return answer if settled else self._once(moment, wall, offsets)
         # A day's margin: where a midnight or an hour comes twice, robfig steps to the one that Go chooses.
         undisturbed = answer + 86400 < end
         if undisturbed and (
@@ -513,11 +535,27 @@ class FieldSchedule(Schedule):
         ):
             return answer
         walked = self._walk(moment, offsets)
-        if (
-            walked is not None and walked < moment
-        ):  # St John's until 2011, in the minute that came twice: robfig goes back
-            return self._once(moment, wall, offsets)
+        if walked is not None and walked < moment:  # St John's until 2011, in the minute that came twice
+            return self._matching(moment)
         return walked
+
+    def _matching(self, moment: int) -> int | None:
+        """The first instant from `moment` on at which the wall clock matches."""
+        offsets = _offsets(self.zone, (_EPOCH + timedelta(seconds=moment)).year)
+        limit = (_EPOCH + timedelta(seconds=moment + offsets.at(moment)[0])).year + HORIZON_YEARS
+        while moment < offsets.end:
+            offset, start, end, moved = offsets.at(moment)
+            wall = _EPOCH + timedelta(seconds=moment + offset)
+            found = self.calendar.first(_whole_minute(wall))
+            if found is None or found.year > limit:
+                return None
+            answer = _seconds(found) - offset
+            if self.once and (moment < start + abs(moved) or answer >= end):
+                return self._once(moment, wall, offsets)
+            if answer < end:
+                return answer
+            moment = end  # the clock is moved before that
+        return None
 
     def _once(self, moment: int, wall: datetime, offsets: Offsets) -> int | None:
         """The first instant from `moment` on that is the one instant of a matching wall time.
@@ -645,6 +683,11 @@ def _normal(wall: datetime, *, months: int) -> datetime:
     return wall.replace(year=wall.year + years, month=month + 1, day=1) + (wall.day - 1) * _DAY
 
 
+def _whole_minute(wall: datetime) -> datetime:
+    """The wall time, or the next that is a whole minute."""
+    return wall if wall.second == 0 else wall.replace(second=0) + _MINUTE
+
+
 def _set_back(wall: datetime, found: datetime) -> datetime:
     """How far before `wall` robfig's search begins if it ends at `found`: the largest unit in which they differ."""
     if (wall.year, wall.month) != (found.year, found.month):
@@ -675,8 +718,12 @@ class Interval(Schedule):
         except OverflowError:
             return None
 
+    def at_or_after(self, moment: datetime) -> datetime | None:
+        """The same from an anchor, `moment` included; without one as `next`, since every question is a beginning."""
+        return self.next(moment - _SECOND if moment.microsecond == 0 and self.anchor else moment)
+
     def latest(self, start: datetime, before: datetime) -> datetime | None:
-        """The last fire time strictly between `start` and `before`; without an anchor counted from `start`."""
+        """The last time strictly between `start` and `before`; without an anchor counted from `start`."""
         if self.anchor is None:
             return Interval(self.seconds, start).latest(start, before)
         return super().latest(start, before)
