@@ -196,7 +196,7 @@ class KubernetesCluster:
         most and never longer than the token; a refusal is asked for anew each time, so that a right just
         granted counts at once. Unavailable when the cluster is away and has not judged the token before.
         """
-        authorization = _authorization(token)
+        authorization = authorization_of(token)
         key = hashlib.sha256(f"{namespace}\0{authorization}".encode()).hexdigest()
         now = self._clock.monotonic()
         known = self._verdicts.find(key, now)
@@ -490,7 +490,7 @@ def _answer(
     )
 
 
-def _authorization(header: str) -> str:
+def authorization_of(header: str) -> str:
     """The header to send on; raises Unauthenticated for one that Argo would not take."""
     scheme, blank, value = header.partition(" ")
     if not blank or scheme not in ("Bearer", "Basic"):
