@@ -124,7 +124,7 @@ def _merged(project: Path, stage: str, overlay: Path, folder: Path) -> Path:
     template["Parameters"]["Stage"].update(Default=stage, AllowedValues=[stage])
     path.unlink()
     merged = folder / "template.yaml"
-    merged.write_text(yaml.dump(template, Dumper=_Plain, sort_keys=True))
+    merged.write_text(yaml.dump(template, Dumper=Plain, sort_keys=True))
     return merged
 
 
@@ -146,7 +146,7 @@ def run_chalice(words: list[str], project: Path, environment: Mapping[str, str] 
     return finished.stdout
 
 
-class _Plain(yaml.SafeDumper):
+class Plain(yaml.SafeDumper):
     """YAML without anchors, which CloudFormation does not read."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # PyYAML's signature

@@ -16,7 +16,12 @@ class _Loader(yaml.SafeLoader):
 
 def load(path: Path | str) -> dict[str, Any]:
     """The template in a file, its short intrinsic functions written out."""
-    document: dict[str, Any] = yaml.load(Path(path).read_text(), _Loader)  # noqa: S506  # a SafeLoader
+    return parse(Path(path).read_text())
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The template in a text, YAML or JSON."""
+    document: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
     return document
 
 
