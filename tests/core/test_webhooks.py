@@ -334,10 +334,10 @@ DOCUMENTS = st.recursive(
     ),
     max_leaves=12,
 )
-_OPTION_NAMES = """
-secret secrets mode scheme header template tolerance topic_arns certs events username param algorithm encoding
-hook_uuid rate_limit replay header_prefix
-""".split()
+_OPTION_NAMES = [
+    *("secret", "secrets", "mode", "scheme", "header", "template", "tolerance", "topic_arns", "certs"),
+    *("events", "username", "param", "algorithm", "encoding", "hook_uuid", "rate_limit", "replay"),
+]
 ENTRIES = st.builds(
     lambda kind, options: {"a": {"type": kind, **options}},
     st.sampled_from([*PROVIDERS]),
@@ -699,10 +699,10 @@ _NAMES = sorted(
     | {one.scheme.header for one in _KNOWN}
     | {"content-type", "webhook-id", "webhook-timestamp", "x-slack-request-timestamp", "ce-id", "ce-source"}
 )
-_LIKELY = """
-v1,x t=1,v1= sha256= Basic Bearer 1767605400 Notification diagnostics:ping application/x-www-form-urlencoded
-application/cloudevents+json application/json
-""".split()
+_LIKELY = [
+    *("v1,x", "t=1,v1=", "sha256=", "Basic ", "Bearer ", "1767605400", "Notification", "diagnostics:ping"),
+    *("application/x-www-form-urlencoded", "application/cloudevents+json", "application/json"),
+]
 _VALUES = (
     st.text(max_size=30)
     | st.sampled_from(_LIKELY)
