@@ -126,7 +126,9 @@ class Bare:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=10_000, help="workflows to create and list")
     for name in ("url", "token", "authority"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
@@ -157,7 +159,9 @@ def main() -> int:
         cluster.stop()
     rate, bare_rate = options.count / created, options.count / bare_created
     print(f"start                      {started * 1000:8.0f} ms   (aim: under 200)")
-    print(f"creates per second         {rate:8.0f}      (aim: 1,000; bare server {bare_rate:.0f}, ratio {rate / bare_rate:.2f})")
+    print(
+        f"creates per second         {rate:8.0f}      (aim: 1,000; bare server {bare_rate:.0f}, ratio {rate / bare_rate:.2f})"
+    )
     print(
         f"list of {options.count:6}, {len(body) / 1e6:5.1f} MB {listed * 1000:8.0f} ms   "
         f"(aim: under 1000; again {again * 1000:.0f}, bare server {bare_listed * 1000:.0f})"

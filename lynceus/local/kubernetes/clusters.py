@@ -82,7 +82,7 @@ class Cluster:
         self._users = self._load_users()
         self.admin_token = self._token_of(ADMIN)
         if self._store.load():
-            for definition in self._api._found("customresourcedefinitions.apiextensions.k8s.io", ""):
+            for definition in self._api.found("customresourcedefinitions.apiextensions.k8s.io", ""):
                 catalogue.register(definition)
         else:
             self.apply(bootstrap.objects())
@@ -114,7 +114,7 @@ class Cluster:
     def _listen(self) -> None:
         if self._server is not None:
             return
-        self._api.closed = False
+        self._api.reader.closed = False
         self._server = Server(("127.0.0.1", self._port), self._api, self.faults, self._context)
         self._port = self._server.server_address[1]
         threading.Thread(
@@ -126,7 +126,7 @@ class Cluster:
         if server is None:
             return
         with self._store.lock:
-            self._api.closed = True
+            self._api.reader.closed = True
             self._store.changed.notify_all()
         server.shutdown()
         server.server_close()

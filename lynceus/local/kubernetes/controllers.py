@@ -120,8 +120,12 @@ class WorkflowController:
 
 def _ended(status: Object, phase: str, now: float, message: str) -> tuple[dict[str, str], Object]:
     labels = {"workflows.argoproj.io/phase": phase, "workflows.argoproj.io/completed": "true"}
-    ended = {"phase": phase, "finishedAt": timestamp(now), "progress": "0/1" if phase == "Failed" else "1/1"}
-    ended["conditions"] = [{"type": "Completed", "status": "True"}]  # type: ignore[assignment] - one list among texts
+    ended: Object = {
+        "phase": phase,
+        "finishedAt": timestamp(now),
+        "progress": "0/1" if phase == "Failed" else "1/1",
+        "conditions": [{"type": "Completed", "status": "True"}],
+    }
     return labels, status | ended | ({"message": message} if message else {})
 
 

@@ -240,10 +240,6 @@ class Ownership:
                 self.fields[owner] -= paths
 
 
-def _is_reset(entries: Any) -> bool:
-    return entries == [] or entries == [{}]
-
-
 def record_update(
     old: dict[str, Any],
     new: dict[str, Any],
@@ -258,7 +254,7 @@ def record_update(
     `sent` are the entries that came with the request: a client may replace them (an empty list of one entry
     resets them), otherwise those of `old` go on.
     """
-    if _is_reset(sent) and sent:
+    if sent == [{}]:
         return []
     before = Ownership.of(sent)
     if not before.fields:
@@ -290,7 +286,7 @@ def apply(
     for other, paths in ownership.fields.items():
         if other != owner:
             dropped -= paths
-    merged = merge(live, wanted, schema)
+    merged: dict[str, Any] = merge(live, wanted, schema)
     for path in sorted(dropped, key=len, reverse=True):
         _remove(merged, schema, path)
     change = compare(live, merged, schema)

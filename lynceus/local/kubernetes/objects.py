@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from lynceus.local.kubernetes import kinds
@@ -42,7 +43,12 @@ _SUBDOMAIN_RULE: Final = (
 
 def timestamp(seconds: float) -> str:
     """A Unix time as Kubernetes writes it, to the second."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _timestamp(int(seconds))
+
+
+@lru_cache(maxsize=16)
+def _timestamp(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def generated_name(prefix: str, chance: random.Random) -> str:

@@ -31,7 +31,8 @@ def read(body: bytes, kind: str) -> dict[str, Any]:
         raise Garbled("provided data does not appear to be a protobuf message, expected prefix 'k8s'")
     wrapper = _message(body[len(_MAGIC) :], "Unknown", 0)
     raw = base64.b64decode(wrapper.get("raw", ""))
-    return wrapper.get("typeMeta", {}) | _message(raw, kind, 0)
+    head: dict[str, Any] = wrapper.get("typeMeta", {})
+    return head | _message(raw, kind, 0)
 
 
 def _message(data: bytes, kind: str, depth: int) -> dict[str, Any]:

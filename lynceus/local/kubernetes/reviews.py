@@ -111,10 +111,8 @@ def review_rules(review: Object, authorizer: Authorizer, user: User) -> None:
     resources: list[Object] = []
     paths: list[Object] = []
     for rule in authorizer.rules(user, namespace):
-        if rule.get("nonResourceURLs"):
-            found, names = paths, ("verbs", "nonResourceURLs")
-        else:
-            found, names = resources, ("verbs", "apiGroups", "resources", "resourceNames")
+        found = paths if rule.get("nonResourceURLs") else resources
+        names = ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")
         kept = {name: rule[name] for name in names if rule.get(name)}
         if kept not in found:
             found.append(kept)

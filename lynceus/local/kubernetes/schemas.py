@@ -125,7 +125,9 @@ def _type_of(value: Any) -> str:
         return "integer"
     if isinstance(value, float):
         return "integer" if value.is_integer() else "number"
-    return {str: "string", list: "array", dict: "object"}[type(value)]
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
 
 
 def _validate(value: Any, schema: Schema, path: str, causes: list[Cause]) -> None:
@@ -244,7 +246,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 def _is_time(value: str) -> bool:
     try:
-        datetime.fromisoformat(value.replace("Z", "+00:00"))
+        datetime.fromisoformat(value)
     except ValueError:
         return False
     return "T" in value

@@ -16,6 +16,7 @@ import ssl
 import sys
 import threading
 import time
+import traceback
 import urllib.parse
 import uuid
 from email.utils import formatdate
@@ -95,12 +96,21 @@ class Handler(BaseHTTPRequestHandler):
         if met.fault is not None and met.fault.kind != "drop":
             self._send(refusal(_refusal_of(met.fault), accept), gzipped=False)
             return
-        response = self.server.api.handle(request)
+        response = self._answer(request)
         if met.fault is not None:
             self.close_connection = True
             return
         gzipped = "gzip" in (headers.get("accept-encoding") or [""])[0]
         self._send(response, gzipped=gzipped)
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            return self.server.api.handle(request)
+        except Exception as error:  # noqa: BLE001 - a defect of ours is a 500 to the caller and seen on the terminal
+            traceback.print_exc()
+            return refusal(
+                Refusal(500, "InternalError", f"Internal error occurred: {error!r}"), request.header("accept")
+            )
 
     def _read_headers(self) -> dict[str, list[str]] | None:
         """Lower-case name → values; None for a connection that is no HTTP."""

@@ -50,10 +50,14 @@ class _Shelf:
         self.changed = revision
 
 
+# Made once: json.dumps would make an encoder per call.
+_IN_ORDER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_SORTED: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+
+
 def encode(value: Any, *, sort: bool = False) -> bytes:
     """Compact JSON, as UTF-8; sorted is how Go writes custom resources."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=sort)
-    return text.encode("utf-8", "replace")
+    return (_SORTED if sort else _IN_ORDER).encode(value).encode("utf-8", "replace")
 
 
 def key_of(namespace: str, name: str) -> str:

@@ -30,7 +30,7 @@ _AGE_TEXT: Final = (
     "in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: "
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
 )
-_AGE_COLUMN: Final = {
+_AGE_COLUMN: Final[Object] = {
     "name": "Age",
     "type": "date",
     "description": _AGE_TEXT,
@@ -44,7 +44,7 @@ def age(moment: Any, now: float) -> str:
     Source: k8s.io/apimachinery/pkg/util/duration/duration.go, HumanDuration.
     """
     try:
-        then = datetime.fromisoformat(str(moment).replace("Z", "+00:00")).timestamp()
+        then = datetime.fromisoformat(str(moment)).timestamp()
     except ValueError:
         return "<unknown>"
     seconds = int(now - then)
@@ -220,7 +220,7 @@ def _layout(resource: Resource) -> tuple[list[Object], list[Cell]]:
         if resource.store == "events":
             return definitions, cells
         return [name, *definitions], [name_cell, *cells]
-    listed = resource.columns or (_AGE_COLUMN,)
+    listed: tuple[Object, ...] = resource.columns or (_AGE_COLUMN,)
     definitions = [
         _column(
             each["name"],
@@ -255,11 +255,12 @@ def table(
 ) -> Object:
     """The objects as a Table; `include` says what stands beside the cells: None, Metadata or Object."""
     definitions, cells = _layout(resource)
-    shown: dict[str, Callable[[Object], Any]] = {
-        "None": lambda _instance: None,
-        "Object": lambda instance: instance,
-    }
-    beside = shown.get(include, lambda instance: metadata_only(instance, version))
+
+    def beside(instance: Object) -> Object | None:
+        if include == "None":
+            return None
+        return instance if include == "Object" else metadata_only(instance, version)
+
     found: Object = {"kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata}
     found["columnDefinitions"] = definitions if with_columns else None
     found["rows"] = [

@@ -1,0 +1,114 @@
+"""A request after the gates: who asks for what, with which options and selectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lynceus.local.kubernetes import strategies
+from lynceus.local.kubernetes.access import Attributes
+from lynceus.local.kubernetes.exchanges import Form, Request
+from lynceus.local.kubernetes.resources import Resource
+from lynceus.local.kubernetes.selectors import FieldTerm, field_terms, label_selector, matches_fields
+from lynceus.local.kubernetes.statuses import invalid_options, too_long, unsupported
+from lynceus.local.kubernetes.stores import key_of
+from lynceus.local.kubernetes.strategies import Strategy
+from lynceus.local.kubernetes.tokens import User
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request with what the gates found out about it."""
+
+    request: Request
+    user: User
+    wanted: Attributes
+    resource: Resource
+    form: Form
+
+    @property
+    def namespace(self) -> str:
+        return self.wanted.namespace if self.resource.namespaced else ""
+
+    @property
+    def name(self) -> str:
+        return self.wanted.name
+
+    @property
+    def key(self) -> str:
+        return key_of(self.namespace, self.name)
+
+    @property
+    def strategy(self) -> Strategy:
+        if self.resource.stored_as:
+            return strategies.NEW_EVENT
+        if self.resource.custom:
+            return strategies.CUSTOM
+        return strategies.STRATEGIES.get(self.resource.store, Strategy())
+
+
+@dataclass(frozen=True)
+class Options:
+    """The parameters that creating, updating and patching share."""
+
+    manager: str
+    validation: str  # "Strict", "Warn" or "Ignore"
+    dry_run: bool
+    force: bool
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a list or watch is about."""
+
+    namespace: str
+    labels: Callable[[dict[str, str]], bool] | None
+    fields: list[FieldTerm]
+
+    @property
+    def everything(self) -> bool:
+        """True without any selector."""
+        return self.labels is None and not self.fields
+
+    def takes(self, instance: Object) -> bool:
+        """Whether the object is selected; its namespace is the caller's business."""
+        metadata = instance["metadata"]
+        if self.labels is not None and not self.labels(metadata.get("labels") or {}):
+            return False
+        return matches_fields(instance, self.fields)
+
+
+def options_of(request: Request, kind: str) -> Options:
+    """The parameters of a writing request; `kind` is the options object they stand for; raises Refusal 422."""
+    validation = request.parameter("fieldValidation")
+    manager = request.parameter("fieldManager")
+    if len(manager.encode()) > 128:
+        raise invalid_options(kind, too_long("fieldManager", 128))
+    dry = dry_run(request.query.get("dryRun") or [], kind)
+    if validation not in ("", "Ignore", "Strict", "Warn"):
+        raise invalid_options(
+            kind, unsupported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn"))
+        )
+    agent = request.header("user-agent").partition("/")[0]
+    return Options(manager or agent or "unknown", validation or "Warn", dry, request.flag("force"))
+
+
+def dry_run(values: Any, kind: str) -> bool:
+    """Whether nothing is to be kept; raises Refusal 422 for any other value than All."""
+    listed = [value for value in values if value] if isinstance(values, list) else [str(values)]
+    if any(value != "All" for value in listed):
+        raise invalid_options(kind, unsupported("dryRun", listed, ("All",)))
+    return bool(listed)
+
+
+def selection_of(call: Call) -> Selection:
+    """The selectors of a request; raises Refusal 400 in the parser's words."""
+    request = call.request
+    return Selection(
+        call.namespace,
+        label_selector(request.parameter("labelSelector")),
+        field_terms(request.parameter("fieldSelector"), call.resource.store),
+    )

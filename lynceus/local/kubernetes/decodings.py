@@ -1,0 +1,197 @@
+"""From a request's body to an object of the kind its path names, and what is said on the way.
+
+Custom resources are decoded by their schema, built-in kinds by the page of `kinds`; both have the same metadata.
+What a body brings and nobody knows is dropped, and told or refused as `fieldValidation` says.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final
+
+from lynceus.local.kubernetes import bodies, fieldsets, kinds, objects, patches, schemas
+from lynceus.local.kubernetes.bodies import Unreadable, unrecognized
+from lynceus.local.kubernetes.calls import Call, Options
+from lynceus.local.kubernetes.exchanges import Response
+from lynceus.local.kubernetes.resources import Resource
+from lynceus.local.kubernetes.statuses import Refusal, bad_request, body_too_large
+
+Object = dict[str, Any]
+
+_TYPE_META: Final = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
+
+
+def read_object(call: Call, options: Options) -> tuple[Object, list[str]]:
+    """The object in the body, decoded for its kind, and the warnings about it."""
+    resource, body = call.resource, call.request.body
+    if len(body) > bodies.LARGEST:
+        raise body_too_large(bodies.LARGEST)
+    content_type = call.request.header("content-type")
+    try:
+        value, doubled = bodies.read(body, content_type, resource.message)
+    except Unreadable as error:
+        prefix = "" if "yaml" in content_type else "couldn't get version/kind; json parse error: "
+        raise unrecognized(resource.kind, f"{prefix}{error}", body) from None
+    if not isinstance(value, dict):
+        detail = f"couldn't get version/kind; json parse error: {_not_into(value, _TYPE_META)}"
+        raise unrecognized(resource.kind, detail, body)
+    check_type(call, value, body)
+    return value, decode(call, value, doubled, options)
+
+
+def check_type(call: Call, value: Object, body: bytes) -> None:
+    """Raises Refusal 400 for a document of another kind than the path's."""
+    resource = call.resource
+    if resource.custom:
+        for name, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+            if not value.get(name):
+                text = body.decode("utf-8", "replace")
+                raise unrecognized(resource.kind, f"Object '{shown}' is missing in '{text}'", body)
+    else:
+        value["kind"] = value.get("kind") or resource.kind
+        value["apiVersion"] = value.get("apiVersion") or resource.api_version
+    version = str(value["apiVersion"])
+    if version != resource.api_version:
+        error = bad_request(
+            f"the API version in the data ({version}) does not match "
+            f"the expected API version ({resource.api_version})"
+        )
+        if resource.custom and version.rpartition("/")[0] == resource.group:
+            # Of a version nobody knows the fields of, every field is unknown.
+            unknown = [name for name in value if name not in ("apiVersion", "kind", "metadata")]
+            warned = Response(400).warn([f'unknown field "{name}"' for name in sorted(unknown)])
+            error.headers = tuple(warned.headers)
+        raise error
+    if not resource.custom and value["kind"] != resource.kind:
+        kind = str(value["kind"])
+        raise bad_request(
+            f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+            f'no kind "{kind}" is registered for version "{version}" in scheme'
+        )
+
+
+def decode(call: Call, value: Object, doubled: list[str], options: Options) -> list[str]:
+    """Decode the object in place: metadata typed, unknown fields dropped; returns warnings, raises Refusal 400."""
+    resource = call.resource
+    schema = resource.schema
+    if resource.custom:
+        unknown = _decode_metadata(call, value)
+        unknown += schemas.prune(value, schema)
+    else:
+        error = objects.decoding_error(value, schema, struct=resource.kind)
+        if error:
+            raise _undecodable(resource, error)
+        unknown = schemas.prune(value, schema | {"properties": schema["properties"]})
+        unknown += _decode_metadata(call, value)
+    findings = [f'duplicate field "{path}"' for path in doubled] + [
+        f'unknown field "{path}"' for path in unknown
+    ]
+    if findings and options.validation == "Strict":
+        raise _undecodable(resource, f"strict decoding error: {', '.join(findings)}")
+    return findings if options.validation == "Warn" else []
+
+
+def _undecodable(resource: Resource, detail: str) -> Refusal:
+    return bad_request(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {detail}'
+    )
+
+
+def _decode_metadata(call: Call, value: Object) -> list[str]:
+    metadata = value.get("metadata")
+    if metadata is None:
+        metadata = value["metadata"] = {}
+    struct = "ObjectMeta" if call.resource.custom else call.resource.kind
+    error = objects.decoding_error(metadata, objects.METADATA, struct=struct)
+    if error:
+        raise _undecodable(call.resource, error)
+    for name in [name for name, item in metadata.items() if item is None or item in ("", [], {})]:
+        if name != "managedFields" or metadata[name] is None:
+            del metadata[name]
+    return schemas.prune(metadata, objects.METADATA, path="metadata")
+
+
+def complete(call: Call, instance: Object) -> Object:
+    """Defaults filled in; the object in the shape it is kept in."""
+    if call.resource.custom:
+        schemas.fill_defaults(instance, call.resource.schema)
+        return instance
+    call.strategy.fill(instance)
+    filled = {"kind": instance["kind"], "apiVersion": instance["apiVersion"]}
+    return filled | kinds.fill(call.resource.message, instance)
+
+
+def blank(call: Call) -> Object:
+    """The object there was before a new one: nothing but what Go writes of nothing."""
+    head = {"apiVersion": call.resource.api_version, "kind": call.resource.kind}
+    if call.resource.custom:
+        return head | {"metadata": {}}
+    return head | kinds.fill(call.resource.message, {}) | {"metadata": {}}
+
+
+def owner_of(call: Call, options: Options, operation: str = "Update") -> fieldsets.Owner:
+    subresource = call.wanted.subresource
+    return fieldsets.Owner(options.manager, operation, call.resource.api_version, subresource)
+
+
+def match_namespace(call: Call, metadata: Object) -> None:
+    if not call.resource.namespaced:
+        metadata.pop("namespace", None)
+    elif metadata.setdefault("namespace", call.namespace) != call.namespace:
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def match_name(metadata: Object, name: str) -> None:
+    found = metadata.setdefault("name", name)
+    if found != name:
+        raise bad_request(f"the name of the object ({found}) does not match the name on the URL ({name})")
+
+
+def patched_object(current: Object, content_type: str, body: bytes, resource: Resource) -> Object:
+    try:
+        patch, _ = bodies.read_json(body)
+    except Unreadable as error:
+        raise bad_request(f"error decoding patch: {error}") from None
+    if content_type == patches.JSON:
+        if not isinstance(patch, list):
+            raise bad_request(f"error decoding patch: {_not_into(patch, '[]handlers.jsonPatchOp')}")
+        return patches.json_patch(current, patch)
+    if not isinstance(patch, dict):
+        raise bad_request(f"error decoding patch: {_not_into(patch, 'map[string]interface {}')}")
+    if content_type == patches.STRATEGIC:
+        merged = patches.strategic_merge(current, patch, resource.schema)
+    else:
+        merged = patches.merge_patch(current, patch)
+    found: Object = copy.deepcopy(merged)
+    return found
+
+
+def read_applied(call: Call) -> Object:
+    body = call.request.body
+    try:
+        wanted = bodies.read_json(body)[0] if body.lstrip()[:1] == b"{" else bodies.read_yaml(body)
+    except Unreadable as error:
+        raise bad_request(f"error decoding YAML: {error}") from None
+    if not isinstance(wanted, dict):
+        raise bad_request(f"error decoding YAML: {_not_into(wanted, 'map[string]interface {}')}")
+    api_version, kind = str(wanted.get("apiVersion") or ""), str(wanted.get("kind") or "")
+    resource = call.resource
+    if (api_version, kind) != (resource.api_version, resource.kind):
+        group, _, version = api_version.rpartition("/")
+        raise bad_request(f"invalid object type: {group}/{version}, Kind={kind}")
+    if not isinstance(wanted.get("metadata"), dict):
+        wanted["metadata"] = {}
+    if "managedFields" in wanted["metadata"]:
+        raise bad_request("metadata.managedFields must be nil")
+    wanted["metadata"].setdefault("name", call.name)
+    match_name(wanted["metadata"], call.name)
+    return wanted
+
+
+def _not_into(value: Any, target: str) -> str:
+    found = {list: "array", dict: "object", str: "string", bool: "bool"}.get(type(value), "number")
+    return f"json: cannot unmarshal {found} into Go value of type {target}"

@@ -1,0 +1,429 @@
+"""Get, list and watch: objects as they are, as they were, and as they change.
+
+A list without a revision is today's; with `resourceVersion=0` it is the cache's, which knows no pages; at an exact
+revision it is today's with the log undone. A watch walks the log from a revision on.
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from lynceus.local.kubernetes import bodies, strategies
+from lynceus.local.kubernetes.bodies import Unreadable
+from lynceus.local.kubernetes.calls import Call, Selection, selection_of
+from lynceus.local.kubernetes.exchanges import Form, Response, answer
+from lynceus.local.kubernetes.resources import Resource
+from lynceus.local.kubernetes.selectors import FieldTerm
+from lynceus.local.kubernetes.statuses import (
+    Cause,
+    Refusal,
+    bad_request,
+    expired,
+    forbidden_field,
+    go_quoted,
+    invalid_options,
+    not_found,
+    revision_too_large,
+    unexplained,
+    unsupported,
+)
+from lynceus.local.kubernetes.stores import Change, Store, encode
+from lynceus.local.kubernetes.tables import metadata_only, table
+
+Object = dict[str, Any]
+
+_WAIT: Final = 3.0  # seconds the real server waits for a revision it has not seen
+_BOOKMARK: Final = 60.0  # seconds between bookmarks
+_LOOK: Final = 1.0  # seconds between looks at a silent watch's connection
+_LONGEST_WATCH: Final = 3600  # seconds of a watch that named none
+
+
+class Reader:
+    """Answers get, list and watch from the store, and shows what others wrote."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store, self._clock = store, clock
+        self.closed = False  # watches end
+
+    def get(self, call: Call) -> Response:
+        self._await_revision(call.request.parameter("resourceVersion"), exact=False)
+        instance = self.existing(call)
+        if call.form == Form() and call.resource.custom:
+            with self._store.lock:
+                self.existing(call)
+                return Response(200, self._store.encoded(call.resource.store, call.key))
+        return self.show(call, 200, instance)
+
+    def existing(self, call: Call) -> Object:
+        found = self._store.get(call.resource.store, call.key)
+        if found is None:
+            raise not_found(call.resource.named(call.name))
+        return found
+
+    def show(self, call: Call, status: int, instance: Object, warnings: list[str] | None = None) -> Response:
+        """One object in the form the caller wants."""
+        instance = shown(call.resource, instance)
+        if call.form.shape == "table":
+            metadata = {"resourceVersion": instance["metadata"].get("resourceVersion", "")}
+            response = answer(status, self.table_of(call, [instance], metadata), call.form.media)
+        elif call.form.shape == "metadata":
+            response = answer(status, metadata_only(instance, call.form.version), call.form.media)
+        elif call.form.media == bodies.JSON:
+            response = Response(status, encode(instance, sort=call.resource.custom))
+        else:
+            response = answer(status, instance, call.form.media)
+        return response.warn(warnings or [])
+
+    def table_of(
+        self, call: Call, instances: list[Object], metadata: Object, *, with_columns: bool = True
+    ) -> Object:
+        """The objects as the Table the caller asked for."""
+        return table(
+            call.resource,
+            instances,
+            metadata,
+            now=self._clock(),
+            version=call.form.version,
+            include=call.request.parameter("includeObject") or "Metadata",
+            with_columns=with_columns,
+        )
+
+    def _await_revision(self, text: str, *, exact: bool) -> int:
+        """The revision asked for, 0 for none; raises Refusal 400, or 504 for one from the future."""
+        if not text:
+            return 0
+        try:
+            asked = uint(text)
+        except ValueError:
+            raise bad_request(f"invalid resource version: {_bad_revision(text)}") from None
+        with self._store.lock:
+            if asked > self._store.revision and not exact:
+                self._store.changed.wait_for(lambda: self.closed or self._store.revision >= asked, _WAIT)
+            if asked > self._store.revision:
+                raise revision_too_large(asked, self._store.revision, waited=not exact)
+        return asked
+
+    def list_(self, call: Call) -> Response:
+        request = call.request
+        limit = max(request.number("limit"), 0)
+        request.number("timeoutSeconds")
+        match = request.parameter("resourceVersionMatch")
+        text = request.parameter("resourceVersion")
+        resume = request.parameter("continue")
+        _check_match(match, text, resume)
+        selection = selection_of(call)
+        after = ""
+        inconsistent = False
+        if resume:
+            revision, after = _read_continue(resume)
+            if text not in ("", "0"):
+                raise bad_request("specifying resource version is not allowed when using continue")
+            inconsistent = revision < 0
+            exact = 0 if inconsistent else revision
+        else:
+            asked = self._await_revision(text, exact=match == "Exact")
+            exact = asked if match == "Exact" or (asked and limit and match != "NotOlderThan") else 0
+        if text == "0" and not resume:
+            limit = 0  # answered from the cache, which knows no pages
+        elif text == "0":
+            limit = 0
+        with self._store.lock:
+            if exact and exact < self._store.oldest(call.resource.store):
+                raise _too_old(resume, after)
+            return self._page(
+                call,
+                selection,
+                exact=exact,
+                after=after,
+                limit=limit,
+                paged=bool(resume) and not inconsistent,
+            )
+
+    def _page(
+        self, call: Call, selection: Selection, *, exact: int, after: str, limit: int, paged: bool
+    ) -> Response:
+        """One page; the lock is held, since today's objects are read as they lie."""
+        store = call.resource.store
+        cached = call.request.parameter("resourceVersion") == "0"
+        current = self._store.shelf(store).changed if cached else self._store.revision
+        revision = exact or current
+        if exact and exact < self._store.revision:
+            found = self._store.objects_at(store, exact)
+            keys = [
+                key for key in found if not selection.namespace or key.startswith(f"{selection.namespace}/")
+            ]
+        else:
+            found = self._store.shelf(store).objects
+            keys = self._store.keys(store, selection.namespace)
+        prefix = f"{selection.namespace}/" if selection.namespace else ""
+        if after:
+            keys = [key for key in keys if key >= prefix + after]
+        if not selection.everything:
+            keys = [key for key in keys if selection.takes(found[key])]
+        metadata: Object = {"resourceVersion": str(revision)}
+        if limit and len(keys) > limit:
+            keys, left = keys[:limit], len(keys) - limit
+            metadata["continue"] = _write_continue(
+                revision, ("/" if paged else "") + keys[-1].removeprefix(prefix)
+            )
+            if selection.everything:
+                metadata["remainingItemCount"] = left
+        today = found is self._store.shelf(store).objects
+        return self.listed(call, keys, found, metadata, today=today)
+
+    def listed(
+        self, call: Call, keys: list[str], found: dict[str, Object], metadata: Object, *, today: bool = False
+    ) -> Response:
+        """Objects as a list, in the form the caller wants."""
+        resource, form = call.resource, call.form
+        if form.shape == "table":
+            listed = [shown(resource, found[key]) for key in keys]
+            return answer(200, self.table_of(call, listed, metadata), form.media)
+        if form.shape == "metadata":
+            items = [metadata_only(found[key], form.version) for key in keys]
+            head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
+            return answer(200, head | {"metadata": metadata, "items": items}, form.media)
+        if not resource.custom or form.media != bodies.JSON:
+            items = [shown(resource, found[key]) for key in keys]
+            if not resource.custom:
+                # A built-in list says once what its items are.
+                items = [
+                    {name: item[name] for name in item if name not in ("kind", "apiVersion")}
+                    for item in items
+                ]
+            else:
+                metadata = {"continue": ""} | metadata
+            head = {"kind": resource.list_kind, "apiVersion": resource.api_version}
+            return answer(200, head | {"metadata": metadata, "items": items}, form.media)
+        # The largest answers there are: the objects' own bytes are kept and joined.
+        encoded = (
+            [self._store.encoded(resource.store, key) for key in keys]
+            if today
+            else [encode(found[key], sort=True) for key in keys]
+        )
+        body = (
+            b'{"apiVersion":'
+            + encode(resource.api_version)
+            + b',"items":['
+            + b",".join(encoded)
+            + b'],"kind":'
+            + encode(resource.list_kind)
+            + b',"metadata":'
+            + encode({"continue": ""} | metadata, sort=True)
+            + b"}"
+        )
+        return Response(200, body)
+
+    def watch(self, call: Call) -> Response:
+        request = call.request
+        seconds = request.number("timeoutSeconds") or _LONGEST_WATCH
+        text = request.parameter("resourceVersion")
+        initial = request.flag("sendInitialEvents")
+        match = request.parameter("resourceVersionMatch")
+        if "sendInitialEvents" in request.query and match != "NotOlderThan":
+            detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            raise invalid_options("ListOptions", forbidden_field("resourceVersionMatch", detail))
+        selection = selection_of(call)
+        try:
+            asked = uint(text) if text else 0
+        except ValueError:
+            raise unexplained(_bad_revision(text)) from None
+        selection_by_name = replace(
+            selection, fields=[*selection.fields, FieldTerm("metadata.name", call.name, equal=True)]
+        )
+        chosen = (
+            selection_by_name
+            if call.name and call.wanted.verb == "watch" and not selection.fields
+            else selection
+        )
+        stream = self._events(
+            call,
+            chosen,
+            after=asked,
+            with_existing=initial or not asked,
+            mark_end=initial,
+            until=time.monotonic() + seconds,
+        )
+        return Response(200, stream=stream)
+
+    def _events(
+        self,
+        call: Call,
+        selection: Selection,
+        *,
+        after: int,
+        with_existing: bool,
+        mark_end: bool,
+        until: float,
+    ) -> Iterator[bytes]:
+        """The lines of a watch, with an empty one now and then while nothing happens."""
+        store = call.resource.store
+        bookmarks = call.request.flag("allowWatchBookmarks")
+        next_bookmark = time.monotonic() + _BOOKMARK
+        writer = _EventWriter(self, call)
+        with self._store.lock:
+            oldest = self._store.oldest(store)
+            existing: list[Object] = []
+            if with_existing:
+                shelf = self._store.shelf(store).objects
+                existing = [shelf[key] for key in self._store.keys(store, selection.namespace)]
+                after = self._store.revision
+        if after < oldest:
+            yield writer.error(expired(f"too old resource version: {after} ({oldest})"))
+            return
+        for instance in existing:
+            if selection.takes(instance):
+                yield writer.line("ADDED", instance)
+        if mark_end:
+            yield writer.bookmark(after, {"k8s.io/initial-events-end": "true"})
+        while True:
+            with self._store.lock:
+                if after < self._store.oldest(store):
+                    yield writer.error(
+                        expired(f"too old resource version: {after} ({self._store.oldest(store)})")
+                    )
+                    return
+                pending = list(self._store.changes(store, after))
+                now = time.monotonic()
+                if not pending:
+                    after = max(after, self._store.revision)
+                    if self.closed or now >= until:
+                        return
+                    self._store.changed.wait(min(until - now, _LOOK))
+            for change in pending:
+                line = _event_of(change, selection)
+                if line is not None:
+                    yield writer.line(*line)
+                after = change.revision
+            if bookmarks and time.monotonic() >= next_bookmark:
+                next_bookmark = time.monotonic() + _BOOKMARK
+                yield writer.bookmark(after, {})
+            elif not pending:
+                yield b""
+
+
+class _EventWriter:
+    """Writes the lines of one watch in the caller's form."""
+
+    def __init__(self, reader: Reader, call: Call) -> None:
+        self._reader, self._call = reader, call
+        self._with_columns = True
+
+    def line(self, type_: str, instance: Object) -> bytes:
+        call = self._call
+        found = shown(call.resource, instance)
+        if call.form.shape == "table":
+            metadata = {"resourceVersion": found["metadata"]["resourceVersion"]}
+            found = self._reader.table_of(call, [found], metadata, with_columns=self._with_columns)
+            self._with_columns = False
+        elif call.form.shape == "metadata":
+            found = metadata_only(found, call.form.version)
+        return (
+            b'{"type":"' + type_.encode() + b'","object":' + encode(found, sort=call.resource.custom) + b"}\n"
+        )
+
+    def bookmark(self, revision: int, annotations: dict[str, str]) -> bytes:
+        resource = self._call.resource
+        metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if annotations:
+            metadata["annotations"] = annotations
+        bare = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        return b'{"type":"BOOKMARK","object":' + encode(bare) + b"}\n"
+
+    def error(self, error: Refusal) -> bytes:
+        return b'{"type":"ERROR","object":' + encode(error.as_json()) + b"}\n"
+
+
+def shown(resource: Resource, instance: Object) -> Object:
+    return strategies.new_event(instance) if resource.stored_as else instance
+
+
+def _event_of(change: Change, selection: Selection) -> tuple[str, Object] | None:
+    """The event that a change is for a selection; leaving the selection is a deletion, entering an addition."""
+    if selection.namespace and not change.key.startswith(f"{selection.namespace}/"):
+        return None
+    was = change.before is not None and selection.takes(change.before)
+    now = change.after is not None and selection.takes(change.after)
+    if now and change.after is not None:
+        return ("MODIFIED" if was else "ADDED"), change.after
+    if was and change.before is not None:
+        revision = {"resourceVersion": str(change.revision)}
+        return "DELETED", change.before | {"metadata": change.before["metadata"] | revision}
+    return None
+
+
+def uint(text: str) -> int:
+    """A resourceVersion as a number; raises ValueError, as for signs and blanks too."""
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(text)
+    return int(text)
+
+
+def _bad_revision(text: str) -> str:
+    quoted = go_quoted(text)
+    return f"resourceVersion: Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: invalid syntax"
+
+
+def _check_match(match: str, revision: str, resume: str) -> None:
+    """Raises Refusal 422 for a resourceVersionMatch that means nothing."""
+    if not match:
+        return
+    path = "resourceVersionMatch"
+    cause: Cause | None = None
+    if not revision:
+        cause = forbidden_field(path, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+    elif resume:
+        cause = forbidden_field(path, "resourceVersionMatch is forbidden when continue is provided")
+    elif match not in ("Exact", "NotOlderThan"):
+        cause = unsupported(path, match, ("Exact", "NotOlderThan", ""))
+    elif match == "Exact" and revision == "0":
+        cause = forbidden_field(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+    if cause is not None:
+        raise invalid_options("ListOptions", cause)
+
+
+def _write_continue(revision: int, start: str) -> str:
+    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": f"{start}\0"}
+    return base64.urlsafe_b64encode(encode(token)).rstrip(b"=").decode()
+
+
+def _read_continue(token: str) -> tuple[int, str]:
+    """(revision, key to go on from); the revision is -1 for a list that may be inconsistent."""
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except (binascii.Error, ValueError):
+        raise _bad_continue("illegal base64 data at input byte 0") from None
+    try:
+        found, _ = bodies.read_json(text)
+    except Unreadable as error:
+        raise _bad_continue(str(error)) from None
+    if not isinstance(found, dict) or found.get("v") != "meta.k8s.io/v1":
+        raise bad_request(
+            "invalid continue token: continue key is not valid: server does not recognize this encoded version"
+        )
+    revision, start = found.get("rv"), found.get("start")
+    if not isinstance(revision, int) or not isinstance(start, str) or revision == 0 or not start:
+        raise _bad_continue("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    return revision, start.lstrip("/")
+
+
+def _bad_continue(detail: str) -> Refusal:
+    return bad_request(f"invalid continue token: continue key is not valid: {detail}")
+
+
+def _too_old(resume: str, after: str) -> Refusal:
+    if not resume:
+        return expired("The resourceVersion for the provided list is too old.")
+    return expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+        resume=_write_continue(-1, after.removesuffix("\0")),
+    )
