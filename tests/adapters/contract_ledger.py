@@ -527,3 +527,13 @@ class LedgerContract:
             6, lambda index: ledger.put_cron_state(CronState("cron-uid", 1, NOW, f"child-{index}"))
         )
         assert answers.count(None) == 1
+
+    # tallies
+
+    def test_a_tally_counts_each_key_by_itself(self, ledger: Ledger) -> None:
+        assert [ledger.tally("argo/github.com/12:00", FAR) for _ in range(3)] == [1, 2, 3]
+        assert ledger.tally("argo/github.com/12:01", FAR) == 1
+
+    def test_of_many_that_count_at_once_none_is_lost(self, ledger: Ledger) -> None:
+        answers = at_once(6, lambda _: ledger.tally("argo/github.com/12:00", FAR))
+        assert sorted(answers) == [1, 2, 3, 4, 5, 6]
