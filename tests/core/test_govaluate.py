@@ -96,10 +96,11 @@ def test_size_and_depth_are_bounded() -> None:
     assert complaint(" " * (MAX_SOURCE + 1)).endswith(f"is longer than {MAX_SOURCE}")
 
 
-PIECES = st.sampled_from(
-    "1 2.5 0x1f true false 'a' \"b\" '2024-01-01' name a.B [x] ( ) ( ) , ? : ?? && || == != < > <= >= =~ !~ in "
-    "+ - * / % ** & | ^ << >> ! - ~ \\ ' { \u00e9 \u0663".split()
-)
+WORDS = """
+1 2.5 0x1f true false 'a' "b" '2024-01-01' name a.B [x] ( ) ( ) , ? : ?? && || == != < > <= >= =~ !~ in
++ - * / % ** & | ^ << >> ! - ~ \\ ' { \u00e9 \u0663
+"""
+PIECES = st.sampled_from(WORDS.split())
 
 
 @given(

@@ -61,7 +61,8 @@ def test_tags_are_replaced(text: str, result: str) -> None:
 
 
 def test_a_time_that_is_not_there_yet_is_nil() -> None:
-    documented = "{{= cronworkflow.lastScheduledTime == nil || (now() - cronworkflow.lastScheduledTime).Seconds() > 3600 }}"
+    elapsed = "(now() - cronworkflow.lastScheduledTime).Seconds() > 3600"
+    documented = f"{{{{= cronworkflow.lastScheduledTime == nil || {elapsed} }}}}"
     assert substituted(documented, lastScheduledTime=None) == "true"
     assert substituted(documented) == "true"
     assert substituted(documented, lastScheduledTime=Time(NOW - 60)) == "false"
