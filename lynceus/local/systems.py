@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 STAGE = "local"
 TEMPLATE = Path(__file__).resolve().parents[2] / "infra" / "resources.yaml"
+NOWHERE = "http://127.0.0.1:9"  # where AWS is until ours has started
 LOCAL_HOSTS = "127.0.0.1,localhost"
 
 # Context in the functions' kubeconfig → the group of infra/kubernetes/rbac.yaml whose rights it has.
@@ -132,6 +133,7 @@ class System:
         watch = Watch(self._out, self.state / "log", quiet=self._options.quiet)
         self._stack.callback(watch.close)
         isolate(os.environ)
+        overwrite(os.environ, NOWHERE)
         amazon = Amazon(TEMPLATE, STAGE, self.state, on_outages=self._on_outages)
         self._stack.callback(amazon.stop)
         amazon.start()
