@@ -31,6 +31,84 @@ def discriminated_events(namespace: str, discriminator: str) -> Response:
     return handlers.events(app, namespace, discriminator)
 
 
+@app.route("/api/v1/workflow-event-bindings/{namespace}", methods=["GET"])
+def bindings(namespace: str) -> Response:
+    """The WorkflowEventBindings that the caller may read."""
+    return handlers.ask(app, "bindings", namespace=namespace)
+
+
+@app.route("/api/v1/lynceus/heartbeat", methods=["GET"])
+def heartbeat() -> Response:
+    """How long ago the tick ran."""
+    return handlers.heartbeat(app)
+
+
+@app.route("/api/v1/lynceus/{namespace}/events", methods=["GET"])
+def list_events(namespace: str) -> Response:
+    """A page of a day's events."""
+    return handlers.ask(app, "list_events", namespace=namespace)
+
+
+@app.route("/api/v1/lynceus/{namespace}/events/{event}", methods=["GET"])
+def show_event(namespace: str, event: str) -> Response:
+    """One event."""
+    return handlers.ask(app, "show", namespace=namespace, event=event)
+
+
+@app.route("/api/v1/lynceus/{namespace}/events/{event}/body", methods=["DELETE"])
+def erase_body(namespace: str, event: str) -> Response:
+    """Erase an event's body."""
+    return handlers.ask(app, "erase", namespace=namespace, event=event)
+
+
+@app.route("/api/v1/lynceus/{namespace}/events/{event}/explain", methods=["GET"])
+def explain_event(namespace: str, event: str) -> Response:
+    """Why each binding did what it did."""
+    return handlers.ask(app, "explain", namespace=namespace, event=event)
+
+
+@app.route("/api/v1/lynceus/{namespace}/bindings/{name}", methods=["GET"])
+def binding_health(namespace: str, name: str) -> Response:
+    """A binding's last matches and last error."""
+    return handlers.ask(app, "binding_health", namespace=namespace, name=name)
+
+
+@app.route("/api/v1/lynceus/{namespace}/workflows/{name}", methods=["GET"])
+def by_workflow(namespace: str, name: str) -> Response:
+    """What made a Workflow."""
+    return handlers.ask(app, "by_workflow", namespace=namespace, name=name)
+
+
+@app.route("/api/v1/lynceus/{namespace}/failed", methods=["GET"])
+def list_failed(namespace: str) -> Response:
+    """Submissions that failed."""
+    return handlers.ask(app, "list_failed", namespace=namespace)
+
+
+@app.route("/api/v1/lynceus/{namespace}/refused", methods=["GET"])
+def list_refused(namespace: str) -> Response:
+    """Requests that were refused."""
+    return handlers.ask(app, "list_refused", namespace=namespace)
+
+
+@app.route("/api/v1/lynceus/{namespace}/replays", methods=["POST"], content_types=ANY_BODY)
+def replay(namespace: str) -> Response:
+    """Run events again."""
+    return handlers.ask(app, "replay", namespace=namespace)
+
+
+@app.route("/api/v1/lynceus/{namespace}/redrives", methods=["POST"], content_types=ANY_BODY)
+def redrive(namespace: str) -> Response:
+    """Open failed submissions again."""
+    return handlers.ask(app, "redrive", namespace=namespace)
+
+
+@app.route("/api/v1/lynceus/{namespace}/dead-letters", methods=["POST"], content_types=ANY_BODY)
+def dead_letters(namespace: str) -> Response:
+    """Look at dead letters, or send them to a worker again."""
+    return handlers.ask(app, "dead_letters", namespace=namespace)
+
+
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="tick")
 def tick(event: CloudWatchEvent) -> None:
     """Every minute: plan cron runs, remember the bindings, sweep the outbox."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
@@ -16,8 +16,16 @@ from urllib.parse import unquote
 from chalice.app import Chalice, CloudWatchEvent, Request, Response, SQSEvent
 
 from chalicelib import wiring
-from chalicelib.core.errors import LynceusError, NotImplementedHere, WebhookRefused
+from chalicelib.core.errors import (
+    BadRequest,
+    LynceusError,
+    NotImplementedHere,
+    Unauthenticated,
+    WebhookRefused,
+)
 from chalicelib.core.events import Delivery
+from chalicelib.core.payloads import decode
+from chalicelib.flow import look, replay
 from chalicelib.flow.receive import Answer, receive
 from chalicelib.flow.submit import work as work_message
 from chalicelib.flow.tick import tick as tick_once
@@ -91,6 +99,83 @@ def events(app: Chalice, namespace: str, discriminator: str) -> Response:
         return receive(delivery, str(identity), container.ports, container.settings, container.known)
 
     return _respond("api", answer)
+
+
+Question = Callable[[wiring.Container, str, dict[str, str], Mapping[str, str], Any], Any]
+
+# What people ask of the record: (container, Authorization, names in the path, query, JSON body) → JSON.
+QUESTIONS: Mapping[str, Question] = {
+    "bindings": lambda c, who, path, query, _: c.ports.cluster.bindings_as(
+        who, look.check(path["namespace"], c.settings), list_options(query)
+    ),
+    "list_events": lambda c, who, path, query, _: look.list_events(
+        who, path["namespace"], query, c.ports, c.settings
+    ),
+    "show": lambda c, who, path, query, _: look.show(
+        who, path["namespace"], path["event"], query, c.ports, c.settings
+    ),
+    "erase": lambda c, who, path, _, __: look.erase(
+        who, path["namespace"], path["event"], c.ports, c.settings
+    ),
+    "explain": lambda c, who, path, query, _: look.explain(
+        who, path["namespace"], path["event"], query, c.ports, c.settings, c.known
+    ),
+    "list_failed": lambda c, who, path, query, _: look.list_failed(
+        who, path["namespace"], query, c.ports, c.settings
+    ),
+    "list_refused": lambda c, who, path, query, _: look.list_refused(
+        who, path["namespace"], query, c.ports, c.settings
+    ),
+    "binding_health": lambda c, who, path, query, _: look.binding_health(
+        who, path["namespace"], path["name"], query, c.ports, c.settings
+    ),
+    "by_workflow": lambda c, who, path, _, __: look.by_workflow(
+        who, path["namespace"], path["name"], c.ports, c.settings
+    ),
+    "replay": lambda c, who, path, _, body: replay.replay(
+        who, path["namespace"], body, c.ports, c.settings, c.known
+    ),
+    "redrive": lambda c, who, path, _, body: replay.redrive(
+        who, path["namespace"], body, c.ports, c.settings
+    ),
+    "dead_letters": lambda c, who, path, _, body: replay.dead_letters(
+        who, path["namespace"], body, c.ports, c.settings
+    ),
+}
+
+
+def ask(app: Chalice, question: str, **names: str) -> Response:
+    """The answer to a question about the record, to a caller with a token."""
+    request = _request(app)
+    path = {name: unquote(value) for name, value in names.items()}
+
+    def answer(container: wiring.Container) -> Answer:
+        delivery = delivery_of(request, names["namespace"], "", container.ports.clock.now())
+        authorization = delivery.header("authorization")
+        if not authorization:
+            raise Unauthenticated("no-authorization")
+        body = decode(delivery.body)
+        if request.method == "POST" and not isinstance(body, dict):
+            raise BadRequest("the body must be a JSON object")
+        query = {name: values[-1] for name, values in delivery.query.items() if values}
+        return Answer(200, QUESTIONS[question](container, authorization, path, query, body))
+
+    return _respond("api", answer)
+
+
+def heartbeat(app: Chalice) -> Response:
+    """How long ago the tick ran, and whether it saw the cluster; for monitors, without a token."""
+
+    def answer(container: wiring.Container) -> Answer:
+        return Answer(200, look.heartbeat(container.ports))
+
+    return _respond("api", answer)
+
+
+def list_options(query: Mapping[str, str]) -> dict[str, str]:
+    """The query of a Kubernetes list in Argo's `listOptions.*`; unknown ones are ignored, as Argo does."""
+    names = ("labelSelector", "fieldSelector", "limit", "continue", "resourceVersion")
+    return {name: query[f"listOptions.{name}"] for name in names if f"listOptions.{name}" in query}
 
 
 def tick(event: CloudWatchEvent) -> None:

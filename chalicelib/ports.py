@@ -8,8 +8,8 @@ exception passes a port. A method that times out may have had its effect; who ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from chalicelib.core.bindings import BindingList
@@ -121,6 +121,82 @@ class Outstanding:
     kind: str = "event"  # which queue rings for it: "event" or "cron"
 
 
+@dataclass(frozen=True)
+class Listed:
+    """An event in a list: what its index entry tells, without reading the event."""
+
+    id: str
+    received_at: datetime
+    summary: Mapping[str, Any]  # client, provider, event_type, action, delivery_id, size, note, counts
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How often a reason refused requests to a namespace in one minute, with one of them as a sample."""
+
+    namespace: str
+    reason: str
+    minute: datetime
+    count: int
+    sample: Mapping[str, str]
+
+
+class Archive(Protocol):
+    """The reading side of the ledger, for people who ask what happened. Eventually consistent."""
+
+    def events(self, namespace: str, day: date, limit: int, cursor: str) -> tuple[list[Listed], str]:
+        """A page of the day's events, newest first, and the cursor of the next; "" where there is none."""
+
+    def runs(
+        self, kind: str, namespace: str, source: str, limit: int, cursor: str
+    ) -> tuple[list[Submission], str]:
+        """A page of what a binding ("event") or a CronWorkflow ("cron") came to, newest first."""
+
+    def of_workflow(self, namespace: str, workflow: str) -> list[Submission]:
+        """What made, or tried to make, the Workflow of this name."""
+
+    def failed(self, namespace: str, limit: int, cursor: str) -> tuple[list[Submission], str]:
+        """A page of the submissions that failed and still are so, newest first."""
+
+    def note(self, event_id: str, at: datetime, fields: Mapping[str, Any]) -> None:
+        """Add a line to the event's record: a duplicate of it, a replay, an erasure."""
+
+    def notes(self, event_id: str) -> list[Mapping[str, Any]]:
+        """The lines added to the event's record, oldest first, each with `at`."""
+
+    def keep_binding(self, raw: Mapping[str, Any], at: datetime) -> None:
+        """Keep the binding's text as it is now, once for each content."""
+
+    def binding_at(self, namespace: str, name: str, at: datetime) -> Mapping[str, Any] | None:
+        """The binding as it was last seen before, None where nothing so old is kept."""
+
+    def keep_error(self, namespace: str, binding: str, event_id: str, message: str, at: datetime) -> None:
+        """Remember the binding's latest error and count it."""
+
+    def error_of(self, namespace: str, binding: str) -> Mapping[str, Any] | None:
+        """The binding's latest error: `event`, `message`, `at`, `count`."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Add to the count of a refused minute; the first sample stays."""
+
+    def refused(self, namespace: str, since: datetime, limit: int) -> list[Refusal]:
+        """The refused minutes of the namespace, newest first."""
+
+    def erase_body(self, record: EventRecord) -> None:
+        """Remove the event's body for good; its record stays."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that nobody could parse or record."""
+
+    id: str
+    body: str
+    reason: str
+    sent_at: datetime
+    receipt: str = field(repr=False)
+
+
 class Queue(Protocol):
     """The doorbells (SQS)."""
 
@@ -129,6 +205,15 @@ class Queue(Protocol):
 
     def bury(self, body: str, reason: str) -> None:
         """Put what nobody can parse on the dead letter queue, with the reason."""
+
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """Some of the dead letters, hidden from others for a minute; at most ten."""
+
+    def revive(self, letter: DeadLetter) -> None:
+        """Send the letter's body to the submissions queue again and take it off the dead letter queue."""
+
+    def discard(self, letter: DeadLetter) -> None:
+        """Take the letter off the dead letter queue for good."""
 
 
 class Secrets(Protocol):
@@ -166,6 +251,15 @@ class Cluster(Protocol):
 
         Raises Unauthenticated, or Forbidden with the API server's text, as Argo would.
         """
+
+    def allowed(self, authorization: str, namespace: str, verb: str, resource: str, name: str = "") -> str:
+        """The user name of the sender of the Authorization header, once the cluster allows it the verb.
+
+        `resource` is "plural.group", also one that exists only in roles (rule 38). Raises Unauthenticated, Forbidden.
+        """
+
+    def bindings_as(self, authorization: str, namespace: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """The WorkflowEventBindingList that the sender of the Authorization header may read; raises as `caller`."""
 
     def template(self, account: Account, namespace: str, name: str, *, cluster_scope: bool) -> dict[str, Any]:
         """The WorkflowTemplate or ClusterWorkflowTemplate, read as the account; raises ClusterError."""
@@ -234,6 +328,7 @@ class Ports:
     """Everything the flow needs, built once per container."""
 
     ledger: Ledger
+    archive: Archive
     queue: Queue
     secrets: Secrets
     cluster: Cluster

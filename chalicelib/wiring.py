@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
+from chalicelib.adapters.archive import DynamoArchive
 from chalicelib.adapters.clocks import SystemClock
 from chalicelib.adapters.cluster import KubernetesCluster
 from chalicelib.adapters.journals import StdoutJournal
@@ -41,13 +42,15 @@ def container(function: str) -> Container:
         settings = replace(settings, kube_context=f"lynceus-{function}")
     clock = SystemClock()
     journal = StdoutJournal(f"lynceus-{function}", settings.stage, clock)
+    ledger = DynamoLedger(
+        lambda: _dynamodb(settings.region),
+        settings.table,
+        retention=timedelta(days=settings.retention_days),
+        keep_bodies=settings.keep_bodies == "all",
+    )
     ports = Ports(
-        ledger=DynamoLedger(
-            lambda: _dynamodb(settings.region),
-            settings.table,
-            retention=timedelta(days=settings.retention_days),
-            keep_bodies=settings.keep_bodies == "all",
-        ),
+        ledger=ledger,
+        archive=DynamoArchive(ledger),
         queue=SqsQueue(
             lambda: sqs_client(settings.region),
             submissions=settings.submissions_queue,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from chalicelib.adapters.archive import DynamoArchive
 from chalicelib.core.errors import LynceusError
 from chalicelib.core.events import Delivery
 from chalicelib.flow.known import KnownBindings
@@ -23,6 +24,7 @@ from chalicelib.settings import Settings
 from lynceus.local.faults import Killed, Plan, faulty_ports
 from lynceus.local.memory import (
     FakeClock,
+    MemoryArchive,
     MemoryCluster,
     MemoryJournal,
     MemoryLedger,
@@ -95,9 +97,17 @@ class World:
         self.journal = MemoryJournal()
         self.settings = settings or Settings()
         self.plan = Plan(clock=self.clock)
+        self.archive: Any = DynamoArchive(ledger) if ledger else MemoryArchive(self.ledger)
         self.topics = MemoryTopics()
         healthy = Ports(
-            self.ledger, self.queue, self.secrets, self.cluster, self.topics, self.journal, self.clock
+            self.ledger,
+            self.archive,
+            self.queue,
+            self.secrets,
+            self.cluster,
+            self.topics,
+            self.journal,
+            self.clock,
         )
         self.ports = faulty_ports(healthy, self.plan)
         self.known = KnownBindings(self.ports, self.settings)

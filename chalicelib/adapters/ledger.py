@@ -23,7 +23,6 @@ behind, and the sweep finds it. Removing the attributes is what "done" means.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import threading
@@ -55,12 +54,12 @@ T = TypeVar("T")
 Item = dict[str, Any]  # in DynamoDB's own form: {"S": …}, {"N": …}, {"B": …}
 
 
-def _stamp(moment: datetime) -> str:
+def stamp(moment: datetime) -> str:
     """A moment as text that sorts: UTC, microseconds, fixed width."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
 
 
@@ -68,12 +67,12 @@ def _shard_of(key: str) -> str:
     return f"outbox#{int(hashlib.sha256(key.encode()).hexdigest()[:4], 16) % SHARDS}"
 
 
-def _pack(value: Any) -> bytes:
+def pack(value: Any) -> bytes:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
     return zlib.compress(text.encode("utf-8", "surrogatepass"), 6)
 
 
-def _unpack(blob: bytes) -> Any:
+def unpack(blob: bytes) -> Any:
     return json.loads(zlib.decompress(blob).decode("utf-8", "surrogatepass"))
 
 
@@ -91,12 +90,12 @@ class DynamoLedger:
         self._make_client = client
         self._made: DynamoDBClient | None = None
         self._lock = threading.Lock()
-        self._table = table
+        self.table = table
         self._retention = retention
         self._keep_bodies = keep_bodies
 
     @property
-    def _client(self) -> DynamoDBClient:
+    def client(self) -> DynamoDBClient:
         if self._made is None:
             with self._lock:
                 self._made = self._made or self._make_client()
@@ -110,7 +109,7 @@ class DynamoLedger:
             self._put_pieces(
                 f"event#{record.id}", f"body#{record.digest}", zlib.compress(body, 6), record.received_at
             )
-        puts = [self._put(_head_item(record, self._expiry(record.received_at)), "attribute_not_exists(pk)")]
+        puts = [self._put(_head_item(record, self.expiry(record.received_at)), "attribute_not_exists(pk)")]
         puts += [self._put_submission(submission) for submission in submissions]
         try:
             self._write(puts)
@@ -124,8 +123,8 @@ class DynamoLedger:
 
     def event(self, event_id: str) -> EventRecord | None:
         """See `chalicelib.ports.Ledger.event`."""
-        item = self._get(f"event#{event_id}", "head")
-        return _record_of(item) if item else None
+        item = self.item(f"event#{event_id}", "head")
+        return record_of(item) if item else None
 
     def body(self, record: EventRecord) -> bytes:
         """See `chalicelib.ports.Ledger.body`."""
@@ -144,7 +143,7 @@ class DynamoLedger:
     ) -> None:
         """See `chalicelib.ports.Ledger.extend`."""
         head = self._put(
-            _head_item(record, self._expiry(record.received_at)),
+            _head_item(record, self.expiry(record.received_at)),
             "version = :before",
             {":before": {"N": str(record.version - 1)}},
         )
@@ -165,8 +164,8 @@ class DynamoLedger:
 
     def submission(self, pointer: Pointer) -> Submission | None:
         """See `chalicelib.ports.Ledger.submission`."""
-        item = self._get(_workflow_key(pointer.namespace, pointer.workflow), f"sub#{pointer.submission}")
-        return self._submission_of(item) if item else None
+        item = self.item(workflow_key(pointer.namespace, pointer.workflow), f"sub#{pointer.submission}")
+        return self.submission_of(item) if item else None
 
     def submissions(self, record: EventRecord) -> list[Submission]:
         """See `chalicelib.ports.Ledger.submissions`."""
@@ -175,16 +174,20 @@ class DynamoLedger:
 
     def advance(self, before: Submission, after: Submission) -> None:
         """See `chalicelib.ports.Ledger.advance`."""
+        if after.progress.state == "failed":
+            self._list_failed(after)
         sets, removes = _progress_changes(before.progress, after.progress)
         names: dict[str, str] = {}
         values: Item = {":before": {"N": str(before.progress.version)}}
-        key = f"{_workflow_key(after.namespace, after.workflow)}|{after.id}"
+        key = f"{workflow_key(after.namespace, after.workflow)}|{after.id}"
         if after.terminal:
             removes += ["shard", "due"]
-            sets["expires"] = {"N": str(self._expiry(after.progress.finished_at or after.received_at))}
+            sets["expires"] = {"N": str(self.expiry(after.progress.finished_at or after.received_at))}
         elif after.progress.due != before.progress.due and after.progress.due is not None:
+            if before.terminal:
+                removes.append("expires")  # opened again: it lives for as long as it is not done
             sets["shard"] = {"S": _shard_of(key)}
-            sets["due"] = {"S": _stamp(after.progress.due)}
+            sets["due"] = {"S": stamp(after.progress.due)}
         parts = []
         for number, (name, value) in enumerate(sets.items()):
             names[f"#s{number}"] = name
@@ -195,11 +198,11 @@ class DynamoLedger:
             for number, name in enumerate(removes):
                 names[f"#r{number}"] = name
             expression += " REMOVE " + ", ".join(f"#r{number}" for number in range(len(removes)))
-        self._call(
-            lambda: self._client.update_item(
-                TableName=self._table,
+        self.call(
+            lambda: self.client.update_item(
+                TableName=self.table,
                 Key={
-                    "pk": {"S": _workflow_key(after.namespace, after.workflow)},
+                    "pk": {"S": workflow_key(after.namespace, after.workflow)},
                     "sk": {"S": f"sub#{after.id}"},
                 },
                 UpdateExpression=expression,
@@ -209,11 +212,23 @@ class DynamoLedger:
             )
         )
 
+    def _list_failed(self, submission: Submission) -> None:
+        # Before the step itself: a reader looks at the submission and drops what did not come to be.
+        moment = submission.progress.finished_at or _time_of(submission)
+        pointer = submission.pointer
+        item: Item = {
+            "pk": {"S": f"failed#{submission.namespace}"},
+            "sk": {"S": f"{stamp(moment)}#{submission.id}"},
+            "pointer": {"S": json.dumps([pointer.namespace, pointer.workflow, pointer.submission])},
+            "expires": {"N": str(self.expiry(moment))},
+        }
+        self.call(lambda: self.client.put_item(TableName=self.table, Item=item))
+
     def begin_run(self, run: Submission) -> bool:
         """See `chalicelib.ports.Ledger.begin_run`."""
         put = self._put_submission(run)["Put"]
         try:
-            self._call(lambda: self._client.put_item(**put))
+            self.call(lambda: self.client.put_item(**put))
         except Conflict:
             return False
         return True
@@ -222,12 +237,12 @@ class DynamoLedger:
 
     def due(self, shard: int, now: datetime, limit: int) -> list[Outstanding]:
         """See `chalicelib.ports.Ledger.due`."""
-        answer = self._call(
-            lambda: self._client.query(
-                TableName=self._table,
+        answer = self.call(
+            lambda: self.client.query(
+                TableName=self.table,
                 IndexName="outbox",
                 KeyConditionExpression="shard = :shard AND due <= :now",
-                ExpressionAttributeValues={":shard": {"S": f"outbox#{shard}"}, ":now": {"S": _stamp(now)}},
+                ExpressionAttributeValues={":shard": {"S": f"outbox#{shard}"}, ":now": {"S": stamp(now)}},
                 Limit=limit,
             )
         )
@@ -236,15 +251,15 @@ class DynamoLedger:
     def postpone(self, outstanding: Outstanding, until: datetime) -> bool:
         """See `chalicelib.ports.Ledger.postpone`."""
         try:
-            self._call(
-                lambda: self._client.update_item(
-                    TableName=self._table,
+            self.call(
+                lambda: self.client.update_item(
+                    TableName=self.table,
                     Key=_outstanding_key(outstanding),
                     UpdateExpression="SET due = :until",
                     ConditionExpression="due = :read",
                     ExpressionAttributeValues={
-                        ":until": {"S": _stamp(until)},
-                        ":read": {"S": _stamp(outstanding.due)},
+                        ":until": {"S": stamp(until)},
+                        ":read": {"S": stamp(outstanding.due)},
                     },
                 )
             )
@@ -256,7 +271,7 @@ class DynamoLedger:
 
     def snapshot(self, scope: str) -> Snapshot | None:
         """See `chalicelib.ports.Ledger.snapshot`."""
-        item = self._get(f"snapshot#{scope}", "meta")
+        item = self.item(f"snapshot#{scope}", "meta")
         if item is None:
             return None
         blob = self._get_pieces(f"snapshot#{scope}", f"part#{item['content']['S']}")
@@ -265,13 +280,13 @@ class DynamoLedger:
         sighted = item.get("sighted_at", {}).get("S")
         return Snapshot(
             scope=scope,
-            objects=tuple(_unpack(blob)),
+            objects=tuple(unpack(blob)),
             revision=int(item["revision"]["N"]),
-            taken_at=_moment(item["taken_at"]["S"]),
+            taken_at=moment_of(item["taken_at"]["S"]),
             version=int(item["version"]["N"]),
             doubtful=item["doubtful"]["S"],
             sightings=int(item["sightings"]["N"]),
-            sighted_at=_moment(sighted) if sighted else None,
+            sighted_at=moment_of(sighted) if sighted else None,
         )
 
     def put_snapshot(self, snapshot: Snapshot, before: Snapshot | None) -> None:
@@ -279,37 +294,37 @@ class DynamoLedger:
         pk, content = f"snapshot#{snapshot.scope}", snapshot.content
         if before is None or before.content != content:
             # Pieces first, under their content's name: a reader of the old meta still finds the old pieces.
-            self._put_pieces(pk, f"part#{content}", _pack(list(snapshot.objects)), None)
+            self._put_pieces(pk, f"part#{content}", pack(list(snapshot.objects)), None)
         item: Item = {
             "pk": {"S": pk},
             "sk": {"S": "meta"},
             "content": {"S": content},
             "revision": {"N": str(snapshot.revision)},
-            "taken_at": {"S": _stamp(snapshot.taken_at)},
+            "taken_at": {"S": stamp(snapshot.taken_at)},
             "version": {"N": str(snapshot.version)},
             "doubtful": {"S": snapshot.doubtful},
             "sightings": {"N": str(snapshot.sightings)},
         }
         if snapshot.sighted_at:
-            item["sighted_at"] = {"S": _stamp(snapshot.sighted_at)}
+            item["sighted_at"] = {"S": stamp(snapshot.sighted_at)}
         if before is None:
             put = self._put(item, "attribute_not_exists(pk)")["Put"]
         else:
             put = self._put(item, "version = :before", {":before": {"N": str(before.version)}})["Put"]
-        self._call(lambda: self._client.put_item(**put))
+        self.call(lambda: self.client.put_item(**put))
         if before is not None and before.content != content:
             self._expire_pieces(pk, f"part#{before.content}", snapshot.taken_at + timedelta(hours=1))
 
     def health(self) -> Health | None:
         """See `chalicelib.ports.Ledger.health`."""
-        item = self._get("health", "cluster")
+        item = self.item("health", "cluster")
         if item is None:
             return None
         return Health(
             cluster_up=item["cluster_up"]["BOOL"],
-            checked_at=_moment(item["checked_at"]["S"]),
-            ticked_at=_moment(item["ticked_at"]["S"]),
-            since=_moment(item["since"]["S"]),
+            checked_at=moment_of(item["checked_at"]["S"]),
+            ticked_at=moment_of(item["ticked_at"]["S"]),
+            since=moment_of(item["since"]["S"]),
             message=item["message"]["S"],
         )
 
@@ -319,28 +334,28 @@ class DynamoLedger:
             "pk": {"S": "health"},
             "sk": {"S": "cluster"},
             "cluster_up": {"BOOL": health.cluster_up},
-            "checked_at": {"S": _stamp(health.checked_at)},
-            "ticked_at": {"S": _stamp(health.ticked_at)},
-            "since": {"S": _stamp(health.since)},
+            "checked_at": {"S": stamp(health.checked_at)},
+            "ticked_at": {"S": stamp(health.ticked_at)},
+            "since": {"S": stamp(health.since)},
             "message": {"S": health.message},
         }
-        self._call(lambda: self._client.put_item(TableName=self._table, Item=item))
+        self.call(lambda: self.client.put_item(TableName=self.table, Item=item))
 
     def cron_state(self, uid: str) -> CronState:
         """See `chalicelib.ports.Ledger.cron_state`."""
-        item = self._get(f"cron#{uid}", "state")
+        item = self.item(f"cron#{uid}", "state")
         if item is None:
             return CronState(uid)
         raw = json.loads(item["state"]["S"])
         for name in ("decided_at", "planned_until", "catch_up_at"):
-            raw[name] = _moment(raw[name]) if raw.get(name) else None
+            raw[name] = moment_of(raw[name]) if raw.get(name) else None
         known = {field.name for field in fields(CronState)}
         return CronState(**{name: value for name, value in raw.items() if name in known})
 
     def put_cron_state(self, state: CronState) -> None:
         """See `chalicelib.ports.Ledger.put_cron_state`."""
         raw = {
-            name: _stamp(value) if isinstance(value, datetime) else value
+            name: stamp(value) if isinstance(value, datetime) else value
             for name, value in asdict(state).items()
         }
         item: Item = {
@@ -352,13 +367,13 @@ class DynamoLedger:
         put = self._put(
             item, "attribute_not_exists(pk) OR version = :before", {":before": {"N": str(state.version - 1)}}
         )["Put"]
-        self._call(lambda: self._client.put_item(**put))
+        self.call(lambda: self.client.put_item(**put))
 
     def tally(self, key: str, until: datetime) -> int:
         """See `chalicelib.ports.Ledger.tally`."""
-        answer = self._call(
-            lambda: self._client.update_item(
-                TableName=self._table,
+        answer = self.call(
+            lambda: self.client.update_item(
+                TableName=self.table,
                 Key={"pk": {"S": f"tally#{key}"}, "sk": {"S": "count"}},
                 UpdateExpression="ADD hits :one SET expires = :until",
                 ExpressionAttributeValues={":one": {"N": "1"}, ":until": {"N": str(int(until.timestamp()))}},
@@ -369,11 +384,11 @@ class DynamoLedger:
 
     # Items
 
-    def _expiry(self, moment: datetime | None) -> int:
+    def expiry(self, moment: datetime | None) -> int:
         return int(((moment or datetime.now(UTC)) + self._retention).timestamp())
 
     def _put(self, item: Item, condition: str, values: Item | None = None) -> dict[str, Any]:
-        put: dict[str, Any] = {"TableName": self._table, "Item": item, "ConditionExpression": condition}
+        put: dict[str, Any] = {"TableName": self.table, "Item": item, "ConditionExpression": condition}
         if values:
             put["ExpressionAttributeValues"] = values
         return {"Put": put}
@@ -381,8 +396,8 @@ class DynamoLedger:
     def _put_submission(
         self, submission: Submission, condition: str = "attribute_not_exists(pk)", values: Item | None = None
     ) -> dict[str, Any]:
-        key = _workflow_key(submission.namespace, submission.workflow)
-        text = _pack(_text_of(submission))
+        key = workflow_key(submission.namespace, submission.workflow)
+        text = pack(_text_of(submission))
         item: Item = {
             "pk": {"S": key},
             "sk": {"S": f"sub#{submission.id}"},
@@ -390,7 +405,7 @@ class DynamoLedger:
             "cause": {"S": submission.cause},
             "source": {"S": submission.source},
             "listed_under": {"S": f"{submission.kind}#{submission.namespace}#{submission.source}"},
-            "listed_at": {"S": f"{_stamp(_time_of(submission))}#{submission.id}"},
+            "listed_at": {"S": f"{stamp(_time_of(submission))}#{submission.id}"},
         }
         if len(text) > INLINE:
             digest = hashlib.sha256(text).hexdigest()[:16]
@@ -401,19 +416,19 @@ class DynamoLedger:
         sets, _ = _progress_changes(None, submission.progress)
         item |= sets
         if submission.terminal:
-            item["expires"] = {"N": str(self._expiry(submission.progress.finished_at))}
+            item["expires"] = {"N": str(self.expiry(submission.progress.finished_at))}
         elif submission.progress.due is not None:
             item["shard"] = {"S": _shard_of(f"{key}|{submission.id}")}
-            item["due"] = {"S": _stamp(submission.progress.due)}
+            item["due"] = {"S": stamp(submission.progress.due)}
         return self._put(item, condition, values)
 
-    def _submission_of(self, item: Item) -> Submission:
+    def submission_of(self, item: Item) -> Submission:
         blob = (
             item["text"]["B"] if "text" in item else self._get_pieces(item["pk"]["S"], item["text_at"]["S"])
         )
         if blob is None:
             raise Unavailable(f"the text of submission {item['sk']['S']} is not to be read")
-        return _submission_of(item, _unpack(blob))
+        return _submission_of(item, unpack(blob))
 
     # Blobs in pieces
 
@@ -427,22 +442,22 @@ class DynamoLedger:
                 "blob": {"B": piece},
             }
             if moment is not None:
-                item["expires"] = {"N": str(self._expiry(moment))}
-            self._call(lambda item=item: self._client.put_item(TableName=self._table, Item=item))  # type: ignore[misc]
+                item["expires"] = {"N": str(self.expiry(moment))}
+            self.call(lambda item=item: self.client.put_item(TableName=self.table, Item=item))  # type: ignore[misc]
 
     def _get_pieces(self, pk: str, prefix: str) -> bytes | None:
-        items = self._pieces(pk, prefix)
+        items = self.pieces(pk, prefix)
         if not items or len(items) != int(items[0]["of"]["N"]):
             return None
         return b"".join(bytes(item["blob"]["B"]) for item in items)
 
-    def _pieces(self, pk: str, prefix: str) -> list[Item]:
+    def pieces(self, pk: str, prefix: str) -> list[Item]:
         items: list[Item] = []
         start: Item = {}
         while True:
-            answer = self._call(
-                lambda start=start: self._client.query(  # type: ignore[misc]
-                    TableName=self._table,
+            answer = self.call(
+                lambda start=start: self.client.query(  # type: ignore[misc]
+                    TableName=self.table,
                     KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
                     ExpressionAttributeValues={":pk": {"S": pk}, ":prefix": {"S": f"{prefix}#"}},
                     ConsistentRead=True,
@@ -457,10 +472,10 @@ class DynamoLedger:
     def _expire_pieces(self, pk: str, prefix: str, moment: datetime) -> None:
         """Let pieces nobody points to any more go; best effort."""
         try:
-            for item in self._pieces(pk, prefix):
-                self._call(
-                    lambda item=item: self._client.update_item(  # type: ignore[misc]
-                        TableName=self._table,
+            for item in self.pieces(pk, prefix):
+                self.call(
+                    lambda item=item: self.client.update_item(  # type: ignore[misc]
+                        TableName=self.table,
                         Key={"pk": item["pk"], "sk": item["sk"]},
                         UpdateExpression="SET expires = :at",
                         ExpressionAttributeValues={":at": {"N": str(int(moment.timestamp()))}},
@@ -471,10 +486,10 @@ class DynamoLedger:
 
     # Calls
 
-    def _get(self, pk: str, sk: str) -> Item | None:
-        answer = self._call(
-            lambda: self._client.get_item(
-                TableName=self._table, Key={"pk": {"S": pk}, "sk": {"S": sk}}, ConsistentRead=True
+    def item(self, pk: str, sk: str) -> Item | None:
+        answer = self.call(
+            lambda: self.client.get_item(
+                TableName=self.table, Key={"pk": {"S": pk}, "sk": {"S": sk}}, ConsistentRead=True
             )
         )
         item: Item | None = answer.get("Item")
@@ -488,11 +503,11 @@ class DynamoLedger:
                 f"a transaction of {len(puts)} items and {size} bytes: matching must stop earlier"
             )
         if len(puts) == 1:
-            self._call(lambda: self._client.put_item(**puts[0]["Put"]))
+            self.call(lambda: self.client.put_item(**puts[0]["Put"]))
             return
-        self._call(lambda: self._client.transact_write_items(TransactItems=list(puts)))  # type: ignore[arg-type]
+        self.call(lambda: self.client.transact_write_items(TransactItems=list(puts)))  # type: ignore[arg-type]
 
-    def _call(self, call: Callable[[], T]) -> T:
+    def call(self, call: Callable[[], T]) -> T:
         """What the call returns; foreign errors end here.
 
         A cancelled transaction is a Conflict only when a condition failed: one that met another transaction is
@@ -532,7 +547,7 @@ class DynamoLedger:
 # Items and what they stand for
 
 
-def _workflow_key(namespace: str, name: str) -> str:
+def workflow_key(namespace: str, name: str) -> str:
     return f"workflow#{namespace}#{name}"
 
 
@@ -584,9 +599,9 @@ def _head_item(record: EventRecord, expires: int) -> Item:
         "version": {"N": str(record.version)},
         "epoch": {"N": str(record.epoch)},
         "summary": {"S": json.dumps(summary, separators=(",", ":"), ensure_ascii=False)},
-        "detail": {"B": _pack(detail)},
+        "detail": {"B": pack(detail)},
         "listed_under": {"S": f"events#{record.namespace}#{record.received_at.astimezone(UTC):%Y-%m-%d}"},
-        "listed_at": {"S": f"{_stamp(record.received_at)}#{record.id}"},
+        "listed_at": {"S": f"{stamp(record.received_at)}#{record.id}"},
     }
     item |= {name: {"S": getattr(record, name)} for name in _HEAD_PLAIN if getattr(record, name)}
     if record.deferred_after is None:
@@ -594,12 +609,12 @@ def _head_item(record: EventRecord, expires: int) -> Item:
     else:
         item["deferred_after"] = {"S": record.deferred_after}
         item["shard"] = {"S": _shard_of(record.id)}
-        item["due"] = {"S": _stamp(record.received_at + timedelta(seconds=60))}
+        item["due"] = {"S": stamp(record.received_at + timedelta(seconds=60))}
     return item
 
 
-def _record_of(item: Item) -> EventRecord:
-    summary, detail = json.loads(item["summary"]["S"]), _unpack(item["detail"]["B"])
+def record_of(item: Item) -> EventRecord:
+    summary, detail = json.loads(item["summary"]["S"]), unpack(item["detail"]["B"])
     plain = {name: item[name]["S"] for name in _HEAD_PLAIN if name in item}
     namespace = plain["namespace"]
     client = summary.get("client", "")
@@ -611,7 +626,7 @@ def _record_of(item: Item) -> EventRecord:
         namespace=namespace,
         discriminator=plain.get("discriminator", ""),
         account=Account(account[0], account[1], detail.get("uid", "")),
-        received_at=_moment(item["listed_at"]["S"].partition("#")[0]),
+        received_at=moment_of(item["listed_at"]["S"].partition("#")[0]),
         size=summary.get("size", 0),
         digest=plain["digest"],
         nonce=plain.get("nonce", ""),
@@ -657,7 +672,7 @@ def _text_of(submission: Submission) -> dict[str, Any]:
     for name in ("received_at", "scheduled_at", "expires_at"):
         moment: datetime | None = getattr(submission, name)
         if moment is not None:
-            text[name] = _stamp(moment)
+            text[name] = stamp(moment)
     if submission.on_doubt != "create":
         text["on_doubt"] = submission.on_doubt
     return {name: value for name, value in text.items() if value not in ("", [], {})}
@@ -681,9 +696,9 @@ def _submission_of(item: Item, text: Mapping[str, Any]) -> Submission:
         generate_name=text.get("generate_name", ""),
         labels=text.get("labels", {}),
         annotations=text.get("annotations", {}),
-        received_at=_moment(text["received_at"]) if "received_at" in text else None,
-        scheduled_at=_moment(text["scheduled_at"]) if "scheduled_at" in text else None,
-        expires_at=_moment(text["expires_at"]) if "expires_at" in text else None,
+        received_at=moment_of(text["received_at"]) if "received_at" in text else None,
+        scheduled_at=moment_of(text["scheduled_at"]) if "scheduled_at" in text else None,
+        expires_at=moment_of(text["expires_at"]) if "expires_at" in text else None,
         on_doubt=text.get("on_doubt", "create"),
         replay=text.get("replay", ""),
         progress=_progress_of(item),
@@ -705,7 +720,7 @@ def _progress_changes(before: Progress | None, after: Progress) -> tuple[Item, l
             if before is not None and getattr(before, name) == value:
                 continue
             if isinstance(value, datetime):
-                sets[name] = {form: _stamp(value)}
+                sets[name] = {form: stamp(value)}
             elif value or name in ("version", "state"):
                 sets[name] = {form: str(value)}
             elif before is not None:
@@ -716,12 +731,12 @@ def _progress_changes(before: Progress | None, after: Progress) -> tuple[Item, l
 def _progress_of(item: Item) -> Progress:
     told: dict[str, Any] = {name: item[name]["S"] for name in _TEXTS if name in item}
     told |= {name: int(item[name]["N"]) for name in _NUMBERS if name in item}
-    told |= {name: _moment(item[name]["S"]) for name in (*_MOMENTS, "due") if name in item}
+    told |= {name: moment_of(item[name]["S"]) for name in (*_MOMENTS, "due") if name in item}
     return Progress(**told)
 
 
 def _outstanding_of(item: Item) -> Outstanding:
-    due, pk, sk = _moment(item["due"]["S"]), item["pk"]["S"], item["sk"]["S"]
+    due, pk, sk = moment_of(item["due"]["S"]), item["pk"]["S"], item["sk"]["S"]
     if sk == "head":
         return Outstanding(due, event_id=pk.removeprefix("event#"))
     _, namespace, workflow = pk.split("#", 2)
@@ -735,11 +750,6 @@ def _outstanding_key(outstanding: Outstanding) -> Item:
         return {"pk": {"S": f"event#{outstanding.event_id}"}, "sk": {"S": "head"}}
     pointer = outstanding.pointer
     return {
-        "pk": {"S": _workflow_key(pointer.namespace, pointer.workflow)},
+        "pk": {"S": workflow_key(pointer.namespace, pointer.workflow)},
         "sk": {"S": f"sub#{pointer.submission}"},
     }
-
-
-def cursor_of(key: Mapping[str, Any] | None) -> str:
-    """An opaque page token for DynamoDB's last evaluated key, "" where there is none."""
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode() if key else ""

@@ -17,9 +17,11 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.errors import LynceusError, Throttled, Unavailable
+from chalicelib.ports import DeadLetter
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -90,6 +92,44 @@ class SqsQueue:
             lambda client, url: client.send_message(
                 QueueUrl=url, MessageBody=_NOT_IN_XML.sub("\ufffd", body), MessageAttributes=attributes
             ),
+        )
+
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """See `chalicelib.ports.Queue.dead_letters`."""
+        answer = self._call(
+            self._dead_letters,
+            lambda client, url: client.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=min(limit, BATCH),
+                VisibilityTimeout=60,
+                MessageAttributeNames=["reason"],
+                MessageSystemAttributeNames=["SentTimestamp"],
+            ),
+        )
+        return [
+            DeadLetter(
+                id=message["MessageId"],
+                body=message["Body"],
+                reason=message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "")
+                or "received too often: its worker died each time",
+                sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
+                receipt=message["ReceiptHandle"],
+            )
+            for message in answer.get("Messages", ())
+        ]
+
+    def revive(self, letter: DeadLetter) -> None:
+        """See `chalicelib.ports.Queue.revive`; sent before it is taken off, so that it is never nowhere."""
+        self._call(
+            self._submissions, lambda client, url: client.send_message(QueueUrl=url, MessageBody=letter.body)
+        )
+        self.discard(letter)
+
+    def discard(self, letter: DeadLetter) -> None:
+        """See `chalicelib.ports.Queue.discard`."""
+        self._call(
+            self._dead_letters,
+            lambda client, url: client.delete_message(QueueUrl=url, ReceiptHandle=letter.receipt),
         )
 
     def _send(self, queue: str, bodies: Sequence[str], delay: int) -> dict[int, str]:

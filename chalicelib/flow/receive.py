@@ -270,7 +270,7 @@ def _from_client(
     account = Account(delivery.namespace, client.name, uid)
 
     def arrival(
-        body: bytes, payload: Any, claim: Sequence[str], request: str, content_type: str | None, **known: str
+        body: bytes, payload: Any, claim: Sequence[str], request: str, content_type: str | None, **known: Any
     ) -> Arrival:
         key = claim_key(delivery.namespace, delivery.discriminator, client.name, claim) if claim else ""
         record = _record(delivery, account, key, request, body)

@@ -254,6 +254,9 @@ def report_errors(event_id: str, ports: Ports) -> None:
         return
     for verdict in record.verdicts:
         if verdict.outcome == ERROR:
+            ports.archive.keep_error(
+                record.namespace, verdict.binding, record.id, verdict.message, ports.clock.now()
+            )
             report(
                 record.namespace,
                 verdict.binding,

@@ -108,6 +108,8 @@ def _remember(listed: Snapshot, ports: Ports) -> Snapshot:
     except Conflict:
         pass  # another tick was faster; its list is as good
     else:
+        for raw in following.objects:
+            ports.archive.keep_binding(raw, listed.taken_at)
         ports.journal.log(
             "snapshot.stored",
             namespace=listed.scope,

@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from chalicelib.core.errors import ClusterError, Conflict, Throttled, Unavailable
-from chalicelib.ports import Clock, Cluster, Ledger, Ports, Queue, Secrets, Topics
+from chalicelib.ports import Archive, Clock, Cluster, Ledger, Ports, Queue, Secrets, Topics
 
 # Journal and Clock are not here: they stand on nothing that could be away.
-PROTOCOLS: dict[str, type] = {"ledger": Ledger, "queue": Queue, "secrets": Secrets, "cluster": Cluster,
+PROTOCOLS: dict[str, type] = {"ledger": Ledger, "archive": Archive, "queue": Queue, "secrets": Secrets, "cluster": Cluster,
                               "topics": Topics}  # fmt: skip
 
 BEFORE, AFTER, TIMEOUT, KILLED = "before", "after", "timeout", "killed"

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
 
-from chalicelib.adapters.cluster import CRON_LABEL, account_of
+from chalicelib.adapters.cluster import CRON_LABEL, account_of, authorization_of
 from chalicelib.adapters.queue import LIMIT, MAX_DELAY
 from chalicelib.core.bindings import BindingList, binding_from_object, managed
 from chalicelib.core.errors import (
@@ -34,7 +34,9 @@ from chalicelib.core.records import EventRecord
 from chalicelib.core.snapshots import Snapshot, slim
 from chalicelib.core.submissions import Pointer, Submission
 from chalicelib.core.webhooks import WebhookClient, parse_clients
-from chalicelib.ports import Clock, CronState, Health, Outstanding
+from chalicelib.ports import Clock, CronState, DeadLetter, Health, Listed, Outstanding, Refusal
+
+T = TypeVar("T")
 
 SHARDS = 16
 MATCH_AFTER = timedelta(seconds=60)  # until the sweep rings for an event whose bindings are still to be asked
@@ -250,6 +252,109 @@ class MemoryLedger:
             self._outbox[record.id] = Outstanding(record.received_at + MATCH_AFTER, event_id=record.id)
 
 
+class MemoryArchive:
+    """The reading side of a ledger in memory; a cursor is how many entries were seen."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+        self._notes: dict[str, list[Mapping[str, Any]]] = {}
+        self._bindings: dict[tuple[str, str], list[tuple[datetime, Mapping[str, Any]]]] = {}
+        self._errors: dict[tuple[str, str], dict[str, Any]] = {}
+        self._refused: dict[tuple[str, datetime, str], Refusal] = {}
+
+    def events(self, namespace: str, day: date, limit: int, cursor: str) -> tuple[list[Listed], str]:
+        """A page of the day's events, newest first."""
+        names = ("client", "provider", "event_type", "action", "delivery_id", "size", "note", "counts")
+        found = [
+            Listed(
+                record.id,
+                record.received_at,
+                {name: getattr(record, name) for name in names if getattr(record, name)},
+            )
+            for record in self._ledger.events.values()
+            if record.namespace == namespace and record.received_at.date() == day
+        ]
+        return _paged(sorted(found, key=lambda listed: (listed.received_at, listed.id)), limit, cursor)
+
+    def runs(
+        self, kind: str, namespace: str, source: str, limit: int, cursor: str
+    ) -> tuple[list[Submission], str]:
+        """A page of what a binding or a CronWorkflow came to, newest first."""
+        wanted = (kind, namespace, source)
+        found = [s for s in self._ledger.stored.values() if (s.kind, s.namespace, s.source) == wanted]
+        return _paged(sorted(found, key=_time_and_id), limit, cursor)
+
+    def of_workflow(self, namespace: str, workflow: str) -> list[Submission]:
+        """What made, or tried to make, the Workflow of this name."""
+        return [s for s in self._ledger.stored.values() if (s.namespace, s.workflow) == (namespace, workflow)]
+
+    def failed(self, namespace: str, limit: int, cursor: str) -> tuple[list[Submission], str]:
+        """A page of the submissions that failed, newest first."""
+        stored = self._ledger.stored.values()
+        found = [s for s in stored if s.namespace == namespace and s.progress.state == "failed"]
+        return _paged(sorted(found, key=_time_and_id), limit, cursor)
+
+    def note(self, event_id: str, at: datetime, fields: Mapping[str, Any]) -> None:
+        """Add a line to the event's record."""
+        self._notes.setdefault(event_id, []).append({"at": at.isoformat(), **fields})
+
+    def notes(self, event_id: str) -> list[Mapping[str, Any]]:
+        """The lines added, oldest first."""
+        return list(self._notes.get(event_id, ()))
+
+    def keep_binding(self, raw: Mapping[str, Any], at: datetime) -> None:
+        """Keep the binding's text as it is now, once for each content."""
+        metadata = raw["metadata"]
+        kept = self._bindings.setdefault((metadata.get("namespace", ""), metadata["name"]), [])
+        if not kept or kept[-1][1].get("spec") != raw.get("spec"):
+            kept.append((at, copy.deepcopy(slim(raw))))
+
+    def binding_at(self, namespace: str, name: str, at: datetime) -> Mapping[str, Any] | None:
+        """The binding as it was last seen before."""
+        before = [raw for seen, raw in self._bindings.get((namespace, name), ()) if seen <= at]
+        return before[-1] if before else None
+
+    def keep_error(self, namespace: str, binding: str, event_id: str, message: str, at: datetime) -> None:
+        """Remember the binding's latest error and count it."""
+        count = self._errors.get((namespace, binding), {"count": 0})["count"] + 1
+        told = {"event": event_id, "message": message, "at": at.isoformat(), "count": count}
+        self._errors[namespace, binding] = told
+
+    def error_of(self, namespace: str, binding: str) -> Mapping[str, Any] | None:
+        """The binding's latest error."""
+        return self._errors.get((namespace, binding))
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Add to the count of a refused minute; the first sample stays."""
+        key = (refusal.namespace, refusal.minute, refusal.reason)
+        known = self._refused.get(key)
+        self._refused[key] = replace(known, count=known.count + refusal.count) if known else refusal
+
+    def refused(self, namespace: str, since: datetime, limit: int) -> list[Refusal]:
+        """The refused minutes of the namespace, newest first."""
+        found = [r for r in self._refused.values() if r.namespace == namespace and r.minute >= since]
+        return sorted(found, key=lambda refusal: refusal.minute, reverse=True)[:limit]
+
+    def erase_body(self, record: EventRecord) -> None:
+        """Remove the event's body for good."""
+        self._ledger.bodies.pop(record.id, None)
+
+
+def _time_and_id(submission: Submission) -> tuple[datetime, str]:
+    moment = submission.scheduled_at or submission.received_at
+    if moment is None:
+        raise AssertionError("a submission has the time of its cause")
+    return moment, submission.id
+
+
+def _paged(found: list[T], limit: int, cursor: str) -> tuple[list[T], str]:
+    """A page of the list from its end, and how many have been seen by then."""
+    start = int(cursor or 0)
+    newest = found[::-1]
+    end = start + limit
+    return newest[start:end], str(end) if end < len(newest) else ""
+
+
 @dataclass(frozen=True)
 class Message:
     """A message on a queue of the memory."""
@@ -283,6 +388,23 @@ class MemoryQueue:
     def bury(self, body: str, reason: str) -> None:
         """Put what nobody can parse aside, with the reason."""
         self.dead.append((body, reason))
+
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """Some of the dead letters; they are not hidden here."""
+        now = self._clock.now()
+        return [
+            DeadLetter(str(number), body, reason, now, str(number))
+            for number, (body, reason) in enumerate(self.dead[:limit])
+        ]
+
+    def revive(self, letter: DeadLetter) -> None:
+        """Send the letter's body again and forget the letter."""
+        self.messages.append(Message(json.loads(letter.body), self._clock.now()))
+        self.discard(letter)
+
+    def discard(self, letter: DeadLetter) -> None:
+        """Forget the letter."""
+        self.dead.remove((letter.body, letter.reason))
 
     def take(self, *, cron: bool = False) -> dict[str, Any] | None:
         """The body of the next visible message, gone from the queue; None where there is none."""
@@ -409,10 +531,7 @@ class MemoryCluster:
 
     def caller(self, token: str, namespace: str) -> Account:
         """Who the bearer is, by an Authorization header; raises Unauthenticated or Forbidden."""
-        scheme, _, value = token.partition(" ")
-        if scheme != "Bearer":
-            raise Unauthenticated()
-        user = self.tokens.get(value.strip())
+        user = self.tokens.get(authorization_of(token).removeprefix("Bearer "))
         if user is None:
             raise Unauthenticated(message="Unauthorized")
         try:
@@ -421,6 +540,38 @@ class MemoryCluster:
             raise Forbidden(error.message) from error
         account = account_of(user, "", namespace)
         return Account(account.namespace, account.name, self.account_uid(account.namespace, account.name))
+
+    def allowed(self, authorization: str, namespace: str, verb: str, resource: str, name: str = "") -> str:
+        """The user name of the sender, once the verb is not denied it; raises Unauthenticated or Forbidden."""
+        user = self._bearer(authorization)
+        plural, _, group = resource.partition(".")
+        for who in (user, "*"):
+            for where in (namespace, "*"):
+                if (who, verb, plural, where) in self._denied:
+                    raise Forbidden(
+                        f'{plural}.{group} is forbidden: User "{user}" cannot {verb} resource "{plural}" '
+                        f'in API group "{group}" in the namespace "{namespace}"'
+                    )
+        return user
+
+    def bindings_as(self, authorization: str, namespace: str, query: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002  # no selectors here
+        """The list that the sender may read; raises Unauthenticated or Forbidden."""
+        self.allowed(authorization, namespace, "list", "workfloweventbindings.argoproj.io")
+        return {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "WorkflowEventBindingList",
+            "metadata": {"resourceVersion": str(self._revision)},
+            "items": [copy.deepcopy(raw) for raw in self._listed("workfloweventbindings", namespace)],
+        }
+
+    def _bearer(self, authorization: str) -> str:
+        scheme, _, value = authorization.partition(" ")
+        if scheme != "Bearer":
+            raise Unauthenticated()
+        user = self.tokens.get(value.strip())
+        if user is None:
+            raise Unauthenticated(message="Unauthorized")
+        return user
 
     def template(self, account: Account, namespace: str, name: str, *, cluster_scope: bool) -> dict[str, Any]:
         """The WorkflowTemplate or ClusterWorkflowTemplate, read as the account; raises ClusterError."""

@@ -32,6 +32,7 @@ from lynceus.local.faults import (
 )
 from lynceus.local.memory import (
     FakeClock,
+    MemoryArchive,
     MemoryCluster,
     MemoryJournal,
     MemoryLedger,
@@ -44,8 +45,16 @@ from tests.adapters.contract_ledger import NOW, kept
 
 def memory_ports() -> Ports:
     clock = FakeClock()
+    ledger = MemoryLedger()
     return Ports(
-        MemoryLedger(), MemoryQueue(clock), MemorySecrets(), MemoryCluster(clock), MemoryTopics(), MemoryJournal(), clock
+        ledger,
+        MemoryArchive(ledger),
+        MemoryQueue(clock),
+        MemorySecrets(),
+        MemoryCluster(clock),
+        MemoryTopics(),
+        MemoryJournal(),
+        clock,
     )
 
 
