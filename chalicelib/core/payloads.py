@@ -19,17 +19,18 @@ from typing import Any, NoReturn
 from chalicelib.core.errors import BadRequest, LynceusError
 
 MAX_DEPTH = 10000  # encoding/json maxNestingDepth
+EXACT_LIMIT = 1024 * 1024  # bytes of a broken body up to which the mistake is looked for in Go's words
 MAX_QUOTED = 100  # characters of a sender's own text that an error message repeats
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _STRING_PART = re.compile(r'[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_LONG_INTEGER = re.compile(r"[0-9]{309}")
 _PAIR = r"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(rf"\\(?:{_PAIR}|u[0-9a-fA-F]{{4}}|.)", re.DOTALL)
 # Matches from backslash to backslash, so that the second half of `\\u` is never taken for an escape.
 _LONE_SURROGATE = re.compile(rf"\\(?:{_PAIR}|u(?P<lone>[dD][89a-fA-F][0-9a-fA-F]{{2}})|.)", re.DOTALL)
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|[\]}]', re.DOTALL)
+_TOO_DEEP = "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)
 _SHORT_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _LITERALS: dict[str, tuple[str, Any]] = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 
@@ -47,24 +48,28 @@ def decode(body: bytes) -> Any:
     # Only these: Python takes `1` from `1.x` and `NaN` for a value, Go refuses both.
     if text[start] not in '{["':
         return _read(body)
-    if "\\u" in text and any(match.lastgroup for match in _LONE_SURROGATE.finditer(text)):
-        return _read(body)
-    # Counting is cheap and nearly always settles it; newer Pythons could nest deeper than Go.
-    if text.count("[") + text.count("{") > MAX_DEPTH and _deepest(text) > MAX_DEPTH:
+    if "\\u" in text:
+        text = _LONE_SURROGATE.sub(_replaced_surrogate, text)
+    # Each question is dearer than the one before, and the first nearly always settles it.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _python_is_deeper() and _deepest(text) > MAX_DEPTH:
         return _read(body)
     numbers = _Numbers()
     decoder = json.JSONDecoder(
-        # An integer overflows only with 309 digits; nearly all bodies spare a Python call for each of theirs.
-        parse_int=numbers.value if _LONG_INTEGER.search(text) else float,
-        parse_float=numbers.value,
-        parse_constant=_refuse_constant,
+        parse_int=numbers.value, parse_float=numbers.value, parse_constant=_refuse_constant
     )
     try:
         value, _ = decoder.raw_decode(text, start)
-    except (ValueError, RecursionError):
+    except ValueError as error:
+        if len(body) > EXACT_LIMIT:
+            raise BadRequest(f"invalid JSON: {error}") from error
+        return _read(body)
+    except RecursionError:
         return _read(body)
     numbers.check()
     return value
+
+
+_INFINITE = (math.inf, -math.inf)
 
 
 class _Numbers:
@@ -75,7 +80,7 @@ class _Numbers:
 
     def value(self, digits: str) -> float:
         number = float(digits)
-        if math.isinf(number) and not self._too_large:
+        if number in _INFINITE and not self._too_large:
             self._too_large = digits
         return number
 
@@ -85,6 +90,10 @@ class _Numbers:
                 "failed to create workflow template expression environment: json: cannot unmarshal number "
                 f"{_shortened(self._too_large)} into Go value of type float64"
             )
+
+
+def _replaced_surrogate(escape: re.Match[str]) -> str:
+    return "\\ufffd" if escape.lastgroup else escape[0]
 
 
 def _shortened(text: str) -> str:
@@ -107,6 +116,15 @@ def _end_of_blanks(text: str, start: int) -> int:
     match = _BLANK.match(text, start)
     assert match is not None, "the pattern matches nothing, too"  # noqa: S101
     return match.end()
+
+
+def _python_is_deeper() -> bool:
+    """Whether Python, with its version's and process's limits, would read what is too deep for Go."""
+    try:
+        json.loads(_TOO_DEEP)
+    except RecursionError:
+        return False
+    return True
 
 
 def _deepest(text: str) -> int:
