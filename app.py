@@ -40,7 +40,7 @@ def bindings(namespace: str) -> Response:
 @app.route("/api/v1/lynceus/heartbeat", methods=["GET"])
 def heartbeat() -> Response:
     """How long ago the tick ran."""
-    return handlers.heartbeat(app)
+    return handlers.heartbeat()
 
 
 @app.route("/api/v1/lynceus/{namespace}/events", methods=["GET"])

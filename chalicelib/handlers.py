@@ -163,7 +163,7 @@ def ask(app: Chalice, question: str, **names: str) -> Response:
     return _respond("api", answer)
 
 
-def heartbeat(app: Chalice) -> Response:
+def heartbeat() -> Response:
     """How long ago the tick ran, and whether it saw the cluster; for monitors, without a token."""
 
     def answer(container: wiring.Container) -> Answer:
