@@ -107,13 +107,13 @@ class Bare:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+            def do_GET(self) -> None:
                 self.answer(200, listed)
 
-            def do_POST(self) -> None:  # noqa: N802 - the standard library's name
+            def do_POST(self) -> None:
                 self.answer(201, created)
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+            def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 
         certificates = make_certificates()
@@ -159,9 +159,8 @@ def main() -> int:
         cluster.stop()
     rate, bare_rate = options.count / created, options.count / bare_created
     print(f"start                      {started * 1000:8.0f} ms   (aim: under 200)")
-    print(
-        f"creates per second         {rate:8.0f}      (aim: 1,000; bare server {bare_rate:.0f}, ratio {rate / bare_rate:.2f})"
-    )
+    beside = f"bare server {bare_rate:.0f}, ratio {rate / bare_rate:.2f}"
+    print(f"creates per second         {rate:8.0f}      (aim: 1,000; {beside})")
     print(
         f"list of {options.count:6}, {len(body) / 1e6:5.1f} MB {listed * 1000:8.0f} ms   "
         f"(aim: under 1000; again {again * 1000:.0f}, bare server {bare_listed * 1000:.0f})"

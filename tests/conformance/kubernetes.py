@@ -267,12 +267,10 @@ def normalised(value: Any, *, generated: str = "", key: str = "") -> Any:
         return _sorted_causes(found)
     if isinstance(value, list):
         listed = [normalised(item, generated=generated) for item in value]
-        # The order of these is that of Go's maps, or of a lister: none.
-        return (
-            sorted(listed, key=json.dumps)
-            if key in ("resourceRules", "nonResourceRules", "causes")
-            else listed
-        )
+        # The order of these is that of Go's maps, of a lister, or of chance.
+        unordered = key in ("resourceRules", "nonResourceRules", "causes")
+        by_chance = key == "items" and "generateName" in json.dumps(value)
+        return sorted(listed, key=json.dumps) if unordered or by_chance else listed
     if not isinstance(value, str):
         return value
     if key in _BUILD:

@@ -290,11 +290,12 @@ def apply(
     for path in sorted(dropped, key=len, reverse=True):
         _remove(merged, schema, path)
     change = compare(live, merged, schema)
+    allowed = _client_side_applied(live, schema) if owner.manager == "kubectl" else frozenset()
     conflicts = [
         (other, path)
         for other, paths in ownership.fields.items()
         if other != owner
-        for path in sorted(paths & change.taken)
+        for path in sorted((paths & change.taken) - allowed)
     ]
     if conflicts and not force:
         raise _conflict(conflicts, ownership)
@@ -304,6 +305,19 @@ def apply(
     ownership.fields[owner] = theirs
     merged.setdefault("metadata", {})["managedFields"] = ownership.as_json()
     return merged
+
+
+def _client_side_applied(live: dict[str, Any], schema: Schema | None) -> FieldSet:
+    """The fields of kubectl's last client-side apply, which its server-side apply may take over without force.
+
+    Source: managedfields/internal/lastappliedmanager.go
+    """
+    annotations = live.get("metadata", {}).get("annotations") or {}
+    try:
+        applied = json.loads(annotations["kubectl.kubernetes.io/last-applied-configuration"])
+    except (KeyError, ValueError, RecursionError):
+        return frozenset()
+    return fields_of(applied, schema)
 
 
 def merge(live: Any, wanted: Any, schema: Schema | None) -> Any:

@@ -308,10 +308,26 @@ SubjectAccessReviewStatus
 SelfSubjectRulesReview
   1 metadata ObjectMeta!
   2 spec SelfSubjectRulesReviewSpec!
-  3 status any
+  3 status SubjectRulesReviewStatus!
 
 SelfSubjectRulesReviewSpec
   1 namespace string
+
+SubjectRulesReviewStatus
+  1 resourceRules []ResourceRule!
+  2 nonResourceRules []NonResourceRule!
+  3 incomplete bool!
+  4 evaluationError string
+
+ResourceRule
+  1 verbs []string!
+  2 apiGroups []string
+  3 resources []string
+  4 resourceNames []string
+
+NonResourceRule
+  1 verbs []string!
+  2 nonResourceURLs []string
 
 DeleteOptions
   1 gracePeriodSeconds int64
