@@ -241,10 +241,10 @@ def _joined_words(text: str, connector: str) -> str:
         if kind not in (_CONNECTOR, _CAPITALS):
             written.append(word)
             return
-        for rune in printable(word):
-            written.append(
-                connector if _is_connector(rune) else lower_rune(rune) if _is_upper(rune) else rune
-            )
+        written.extend(
+            connector if _is_connector(rune) else lower_rune(rune) if _is_upper(rune) else rune
+            for rune in printable(word)
+        )
 
     def write_run(kind: int, start: int, end: int) -> tuple[int, int, int]:
         """Write letters and numbers as long as they follow each other; the word that ends the run."""

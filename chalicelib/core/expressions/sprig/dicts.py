@@ -135,7 +135,7 @@ def _merged(
 def _merge(target: dict[str, Any], source: dict[str, Any], *, overwrite: bool) -> None:
     for key, value in list(source.items()):  # a source may be what it is merged into
         present = key in target
-        current = target.get(key)
+        current: Any = target.get(key)
         if value is None:
             if overwrite:
                 _assign(target, source, key)

@@ -42,7 +42,7 @@ _BCRYPT_COST: Final = 10  # bcrypt.DefaultCost in Go
 
 def bcrypt_hash(sources: Sources, password: str) -> str:
     """The bcrypt hash of a password; a text that says why where there is none."""
-    import bcrypt  # noqa: PLC0415  - see the module's docstring
+    import bcrypt
 
     raw = bytes_of(password)
     if len(raw) > 72:
@@ -120,7 +120,7 @@ def encrypt_aes(sources: Sources, password: str, plain: str) -> str:
     """AES-256-CBC under the first 32 bytes of the password, base64 of the random vector and the blocks."""
     if not plain:
         return ""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
     raw = bytes_of(plain)
     padding = _BLOCK - len(raw) % _BLOCK
@@ -134,7 +134,7 @@ def decrypt_aes(password: str, encrypted: str) -> str:
     """What `encryptAES` encrypted. Raises FunctionError for what it cannot have made."""
     if not encrypted:
         return ""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
     raw = decode_base64(encrypted)
     if len(raw) < _BLOCK:

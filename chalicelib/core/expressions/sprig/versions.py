@@ -90,12 +90,12 @@ def parse_version(text: str) -> Version:
     match = _VERSION.fullmatch(text) if len(text) <= _MAX_TEXT and text.isascii() else None
     if match is None:
         raise FunctionError("Invalid Semantic Version")
-    numbers = [_segment(match[name]) for name in ("major", "minor", "patch")]
+    major, minor, patch = (_segment(match[name]) for name in ("major", "minor", "patch"))
     prerelease, metadata = match["prerelease"] or "", match["metadata"] or ""
     for part in prerelease.split("."):
         if part.isdigit() and len(part) > 1 and part[0] == "0":
             raise FunctionError("Version segment starts with 0")
-    return Version(*numbers, prerelease, metadata, text)
+    return Version(major, minor, patch, prerelease, metadata, text)
 
 
 def _segment(digits: str | None) -> int:
