@@ -310,6 +310,40 @@ def test_a_verdict_for_one_namespace_is_none_for_another(stage: Stage) -> None:
         stage.port.caller(header, "other")
 
 
+def test_whoever_is_allowed_a_verb_is_named(stage: Stage) -> None:
+    header = stage.bearer("argo", "github.com")
+    assert stage.port.allowed(header, "argo", "list", "workfloweventbindings.argoproj.io") == GITHUB.username
+
+
+def test_whoever_is_not_allowed_a_verb_is_told_in_the_api_servers_form(stage: Stage) -> None:
+    with pytest.raises(Forbidden) as caught:
+        stage.port.allowed(stage.bearer("argo", "weak"), "argo", "list", "workfloweventbindings.argoproj.io")
+    assert caught.value.message == (
+        'workfloweventbindings.argoproj.io is forbidden: User "system:serviceaccount:argo:weak" cannot list resource '
+        '"workfloweventbindings" in API group "argoproj.io" in the namespace "argo"'
+    )
+
+
+def test_the_bindings_that_a_caller_may_read_are_shown_as_a_list(stage: Stage) -> None:
+    stage.apply(binding("a"), binding("labelled", labels={INSTANCE_ID: "second"}))
+    listed = stage.port.bindings_as(stage.bearer("argo", "github.com"), "argo", {})
+    assert listed["kind"] == "WorkflowEventBindingList"
+    assert [raw["metadata"]["name"] for raw in listed["items"]] == ["a", "labelled"]
+
+
+@pytest.mark.parametrize("header", ["Bearer nonsense", "", "Token abc"])
+def test_a_stranger_is_allowed_nothing_and_shown_nothing(stage: Stage, header: str) -> None:
+    with pytest.raises(Unauthenticated):
+        stage.port.allowed(header, "argo", "list", "events.lynceus.dev")
+    with pytest.raises(Unauthenticated):
+        stage.port.bindings_as(header, "argo", {})
+
+
+def test_whoever_may_not_list_bindings_is_not_shown_them(stage: Stage) -> None:
+    with pytest.raises(Forbidden, match="cannot list resource"):
+        stage.port.bindings_as(stage.bearer("argo", "weak"), "argo", {})
+
+
 # Templates and Workflows
 
 
@@ -703,6 +737,30 @@ def test_a_kubeconfig_is_read_again_when_the_server_refuses_its_token(
     assert caught.value.status == 401
     path.write_text(good)
     assert port.bindings("argo").bindings == ()
+
+
+def test_a_right_on_a_resource_that_exists_in_roles_alone_is_asked_of_the_cluster(real: Stage) -> None:
+    header = real.bearer("argo", "github.com")
+    with pytest.raises(
+        Forbidden, match=r'events\.lynceus\.dev is forbidden: User .* cannot get resource "events"'
+    ):
+        real.port.allowed(header, "argo", "get", "events.lynceus.dev")
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "readers", "namespace": "argo"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "lynceus-reader"},
+        "subjects": [{"kind": "ServiceAccount", "name": "github.com", "namespace": "argo"}],
+    }
+    real.apply(role)
+    assert real.port.allowed(header, "argo", "get", "events.lynceus.dev") == GITHUB.username
+
+
+def test_a_workflow_that_we_may_not_delete_says_so(kubernetes: Cluster, tmp_path: Path) -> None:
+    kubeconfig = kubernetes.write_kubeconfig(tmp_path / "other", user="nobody")
+    port = KubernetesCluster(Settings(kubeconfig=str(kubeconfig)), FakeClock(), MemoryJournal())
+    with pytest.raises(ClusterError, match="cannot delete resource"):
+        port.delete_workflow("argo", "one", "uid")
 
 
 # A scripted server: what is sent, and answers that no API server gives

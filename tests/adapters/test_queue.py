@@ -37,6 +37,7 @@ class Stage:
     queue: Queue
     visible: Callable[[bool], list[Any]]
     dead: Callable[[], list[tuple[str, str]]]
+    texts: Callable[[], list[str]]  # of the submissions, undecoded
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def stage(request: pytest.FixtureRequest) -> Stage:
                 taken.append(body)
             return taken
 
-        return Stage(memory, visible, lambda: memory.dead)
+        return Stage(memory, visible, lambda: memory.dead, lambda: [as_text(body) for body in visible(False)])
     client = request.getfixturevalue("sqs")
     queue = SqsQueue(lambda: client, **NAMES)
     return Stage(
@@ -74,7 +75,12 @@ def stage(request: pytest.FixtureRequest) -> Stage:
             (m["Body"], m["MessageAttributes"]["reason"]["StringValue"])
             for m in received(client, NAMES["dead_letters"])
         ],
+        lambda: [m["Body"] for m in received(client, NAMES["submissions"])],
     )
+
+
+def as_text(body: Any) -> str:
+    return body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))
 
 
 def received(client: Any, name: str) -> list[Any]:
@@ -149,6 +155,31 @@ def test_control_characters_and_lone_surrogates_arrive_as_they_were(stage: Stage
 def test_what_nobody_can_parse_is_buried_with_the_reason(stage: Stage) -> None:
     stage.queue.bury("{not json", "JSONDecodeError: Expecting property name")
     assert stage.dead() == [("{not json", "JSONDecodeError: Expecting property name")]
+
+
+@pytest.mark.parametrize("body", ["{not json", '{"v":1}'])
+def test_a_dead_letter_is_read_and_revived_as_it_was(stage: Stage, body: str) -> None:
+    stage.queue.bury(body, "unknown kind")
+    (letter,) = stage.queue.dead_letters(10)
+    assert (letter.body, letter.reason) == (body, "unknown kind")
+    assert letter.sent_at.tzinfo is not None
+    stage.queue.revive(letter)
+    assert stage.texts() == [body]
+    assert stage.queue.dead_letters(10) == []
+
+
+def test_a_dead_letter_that_is_discarded_is_gone(stage: Stage) -> None:
+    stage.queue.bury("one", "bad")
+    stage.queue.bury("two", "bad")
+    letters = stage.queue.dead_letters(10)
+    stage.queue.discard(next(letter for letter in letters if letter.body == "one"))
+    assert [body for body, _ in stage.dead()] in (["two"], [])  # hidden for a minute where it was read
+
+
+def test_no_more_dead_letters_come_than_were_asked_for(stage: Stage) -> None:
+    for number in range(15):
+        stage.queue.bury(str(number), "bad")
+    assert len(stage.queue.dead_letters(3)) == 3
 
 
 # SQS alone
