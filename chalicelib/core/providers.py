@@ -8,6 +8,7 @@ a page in docs/providers.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ class Item:
     delivery_id: str
     hook_id: str
     payload: Any
+    body: bytes  # the payload as JSON: what is kept of it
 
 
 Source = Callable[[Headers, Any], str]  # (headers, payload) → the text there, "" where there is none
@@ -278,10 +280,16 @@ def cloudevent_event(headers: Headers, payload: Any) -> str:
 
 
 def cloudevent_items(headers: Headers, payload: Any) -> tuple[Item, ...]:
-    """The events of a batch, () for a single event."""
+    """The events of a batch, () for a single event; BadRequest for one that is nested too deeply to be kept."""
     if not _media_type(headers).startswith("application/cloudevents-batch"):
         return ()
-    return tuple(Item(event["type"], event["id"], event["source"], event) for event in payload)
+    try:
+        return tuple(
+            Item(event["type"], event["id"], event["source"], event, json.dumps(event).encode())
+            for event in payload
+        )
+    except RecursionError as error:
+        raise BadRequest("an event of the batch is nested too deeply") from error
 
 
 @dataclass(frozen=True)

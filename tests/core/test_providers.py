@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,16 @@ def test_the_events_of_a_batch_are_items_with_their_own_ids() -> None:
         ("t", "1", "/a"),
         ("u", "2", "/a"),
     ]
+    assert json.loads(items[0].body) == items[0].payload == EVENT
     assert cloudevent_items(STRUCTURED, EVENT) == ()
+
+
+def test_a_batch_that_is_too_deep_to_be_kept_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(9000):
+        deep = [deep]
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        cloudevent_items(BATCH, [{**EVENT, "data": deep}])
 
 
 @pytest.mark.parametrize(
