@@ -19,8 +19,9 @@ from chalicelib.core.expressions.durations import Duration
 from chalicelib.core.expressions.failures import ExpressionError
 from chalicelib.core.expressions.programs import Expression, parameter_text
 from chalicelib.core.expressions.times import Time
+from chalicelib.core.expressions.values import go_type
 
-__all__ = ["Duration", "Expression", "ExpressionError", "Time", "compile", "parameter_text"]
+__all__ = ["Duration", "Expression", "ExpressionError", "Time", "compile", "go_type", "parameter_text"]
 
 
 def compile(source: str) -> Expression:  # noqa: A001  - the name other tools rely on

@@ -14,6 +14,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from chalicelib.core.expressions import documents, operations, values
@@ -679,7 +680,10 @@ def _now(budget: Budget, location: Any = None) -> Time:
 
 
 def _duration(_: Budget, value: Any) -> Duration:
-    return parse_duration(need_string(value))
+    return _parsed_duration(need_string(value))
+
+
+_parsed_duration = lru_cache(maxsize=1024)(parse_duration)
 
 
 def _timezone(_: Budget, name: Any) -> Location:
@@ -692,17 +696,30 @@ def _date(_: Budget, *arguments: Any) -> Time:
     if not rest:
         raise FunctionError("runtime error: index out of range [0] with length 0")
     value = need_string(rest[0])
+    if len(arguments) == 1:
+        return _date_of(value)
     if len(rest) == 2:
         return parse_time(value, need_string(rest[1]), location)
     if len(rest) == 3:
         layout, zone = need_string(rest[1]), need_string(rest[2])
         return parse_time(value, layout, load_location(zone))
+    return _guessed(value, location)
+
+
+def _guessed(value: str, location: Location | None) -> Time:
+    """The time in a text of one of the usual layouts."""
     for layout in _LAYOUTS:
         try:
             return parse_time(value, layout, location)
         except FunctionError:
             continue
     raise FunctionError(f"invalid date {value}")
+
+
+@lru_cache(maxsize=1024)
+def _date_of(value: str) -> Time:
+    # Kept, for a binding's own dates are asked for with every event.
+    return _guessed(value, None)
 
 
 # https://expr-lang.org/docs/language-definition, in its order

@@ -54,7 +54,7 @@ from chalicelib.core.expressions.signatures import (
     nature_of,
 )
 from chalicelib.core.expressions.times import METHODS
-from chalicelib.core.expressions.values import go_type
+from chalicelib.core.expressions.values import Method, go_type
 
 Natures = dict[ast.expr, Nature]
 _CONSTANTS: Final[Mapping[type, Nature]] = {
@@ -85,8 +85,7 @@ def nature_of_value(value: Any) -> Nature:
 
 def nature_of_constant(value: Any) -> Nature:
     """The nature of a name that stands beside the environment's: a function, or the table of sprig's."""
-    signature = getattr(value, "signature", None)
-    return function_nature(signature) if isinstance(signature, Signature) else nature_of(go_type(value))
+    return function_nature(value.signature) if isinstance(value, Method) else nature_of(go_type(value))
 
 
 def check(tree: ast.expr, environment: Mapping[str, Nature]) -> Natures:

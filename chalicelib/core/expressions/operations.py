@@ -465,9 +465,11 @@ def call(function: Any, arguments: list[Any]) -> Any:
     """A function value called by reflection: types must fit exactly, nil becomes the zero value."""
     if function is None:
         raise FunctionError("invalid operation: cannot call nil")
-    signature = getattr(function, "signature", None)
-    if not isinstance(signature, Signature):
+    if not isinstance(function, Method):
         raise FunctionError(f"invalid operation: cannot call non-function of type {go_type(function)}")
+    if function.checks:
+        return function.call(*arguments)
+    signature = function.signature
     expected, given = len(signature.parameters), len(arguments)
     if signature.variadic and given < expected - 1:
         raise FunctionError(f"invalid number of arguments: expected at least {expected - 1}, got {given}")

@@ -115,6 +115,7 @@ class Method:
 
     signature: Signature
     call: Callable[..., Any]
+    checks: bool = False  # `call` looks at its arguments itself, and makes the zero values
 
     @property
     def go_type(self) -> str:
