@@ -359,7 +359,7 @@ def _paged(found: list[T], limit: int, cursor: str) -> tuple[list[T], str]:
 class Message:
     """A message on a queue of the memory."""
 
-    body: dict[str, Any]
+    body: Any  # decoded
     visible_at: datetime
     cron: bool = False
 
@@ -398,15 +398,19 @@ class MemoryQueue:
         ]
 
     def revive(self, letter: DeadLetter) -> None:
-        """Send the letter's body again and forget the letter."""
-        self.messages.append(Message(json.loads(letter.body), self._clock.now()))
+        """Send the letter's body again and forget the letter; a body that is no JSON stays text."""
+        try:
+            body = json.loads(letter.body)
+        except ValueError:
+            body = letter.body
+        self.messages.append(Message(body, self._clock.now()))
         self.discard(letter)
 
     def discard(self, letter: DeadLetter) -> None:
         """Forget the letter."""
         self.dead.remove((letter.body, letter.reason))
 
-    def take(self, *, cron: bool = False) -> dict[str, Any] | None:
+    def take(self, *, cron: bool = False) -> Any:
         """The body of the next visible message, gone from the queue; None where there is none."""
         now = self._clock.now()
         with self._lock:
@@ -529,11 +533,9 @@ class MemoryCluster:
         found = tuple(slim(raw) for raw in self._managed("workfloweventbindings", namespace))
         return Snapshot(namespace or "*", found, self._revision, self._clock.now())
 
-    def caller(self, token: str, namespace: str) -> Account:
-        """Who the bearer is, by an Authorization header; raises Unauthenticated or Forbidden."""
-        user = self.tokens.get(authorization_of(token).removeprefix("Bearer "))
-        if user is None:
-            raise Unauthenticated(message="Unauthorized")
+    def caller(self, authorization: str, namespace: str) -> Account:
+        """Who the sender of the header is; raises Unauthenticated or Forbidden."""
+        user = self._bearer(authorization)
         try:
             self._authorize(user, "list", "workfloweventbindings", namespace)
         except ClusterError as error:
@@ -541,7 +543,7 @@ class MemoryCluster:
         account = account_of(user, "", namespace)
         return Account(account.namespace, account.name, self.account_uid(account.namespace, account.name))
 
-    def allowed(self, authorization: str, namespace: str, verb: str, resource: str, name: str = "") -> str:
+    def allowed(self, authorization: str, namespace: str, verb: str, resource: str, name: str = "") -> str:  # noqa: ARG002  # rights go by kind here
         """The user name of the sender, once the verb is not denied it; raises Unauthenticated or Forbidden."""
         user = self._bearer(authorization)
         plural, _, group = resource.partition(".")
@@ -565,10 +567,7 @@ class MemoryCluster:
         }
 
     def _bearer(self, authorization: str) -> str:
-        scheme, _, value = authorization.partition(" ")
-        if scheme != "Bearer":
-            raise Unauthenticated()
-        user = self.tokens.get(value.strip())
+        user = self.tokens.get(authorization_of(authorization).removeprefix("Bearer "))
         if user is None:
             raise Unauthenticated(message="Unauthorized")
         return user
