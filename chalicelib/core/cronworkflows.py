@@ -31,7 +31,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -39,7 +39,7 @@ from typing import Any
 from chalicelib.core import expressions, reasons
 from chalicelib.core.bindings import INSTANCE_ID, duration_of
 from chalicelib.core.errors import LynceusError, Misconfigured, ScheduleError
-from chalicelib.core.expressions import ExpressionError, Time
+from chalicelib.core.expressions import Expression, ExpressionError, Time
 from chalicelib.core.expressions.values import Int64, StringMap, marshal
 from chalicelib.core.govaluate import evaluate_bool
 from chalicelib.core.schedules import Schedule, load_zone, parse
@@ -705,9 +705,14 @@ def is_stopped(cron: CronWorkflow, now: datetime) -> bool:
         return False
     env = {"cronworkflow": dict(_variables(cron))}
     try:
-        return expressions.compile(cron.stop_expression).evaluate_bool(env, now=lambda: _nanoseconds(now))
+        return _compiled(cron.stop_expression).evaluate_bool(env, now=lambda: _nanoseconds(now))
     except ExpressionError as error:
         raise ExpressionError(error.kind, f"failed to evaluate stop expression: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def _compiled(expression: str) -> Expression:
+    return expressions.compile(expression)
 
 
 def is_wanted(cron: CronWorkflow, now: datetime) -> bool:

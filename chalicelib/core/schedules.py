@@ -166,6 +166,17 @@ def parse(
     spec = f"CRON_TZ={timezone} {schedule}" if timezone else schedule
     if not spec:
         raise ScheduleError("empty spec string")
+    # Only what can matter is part of the cache's key: most schedules are the same for many objects.
+    return _parsed(
+        spec,
+        anchor if "@every" in schedule else None,
+        seed if "H" in schedule else "",
+        dst == "once",
+    )
+
+
+@lru_cache(maxsize=16384)
+def _parsed(spec: str, anchor: datetime | None, seed: str, once: bool) -> Schedule:
     zone = load_zone("")
     if spec.startswith(("TZ=", "CRON_TZ=")):
         name, blank, rest = spec.partition("=")[2].partition(" ")
@@ -184,7 +195,7 @@ def parse(
         if spec not in DESCRIPTORS:
             raise ScheduleError(f"unrecognized descriptor: {spec}")
         spec = DESCRIPTORS[spec]
-    return FieldSchedule(_calendar(spec, seed), zone, once=dst == "once")
+    return FieldSchedule(_calendar(spec, seed), zone, once=once)
 
 
 def load_zone(name: str) -> tzinfo:

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from chalicelib.core import expressions
-from chalicelib.core.expressions import ExpressionError
+from chalicelib.core.expressions import Expression, ExpressionError
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.signatures import NAMES
 from chalicelib.core.expressions.tokens import IDENTIFIER, STRING, Token, quoted, tokenize
@@ -103,7 +104,7 @@ def _expression(tag: str, variables: Mapping[str, Any], now: Callable[[], int] |
         if not _known(path, variables):
             raise ExpressionError("compile", f"failed to evaluate expression: {'.'.join(path)} is missing")
     try:
-        value = expressions.compile(source).evaluate(variables, functions="metadata", now=now)
+        value = _compiled(source).evaluate(variables, functions="metadata", now=now)
     except ExpressionError as error:
         raise ExpressionError(error.kind, f"failed to evaluate expression: {error}") from error
     if value is None:
@@ -115,6 +116,11 @@ def _expression(tag: str, variables: Mapping[str, Any], now: Callable[[], int] |
     if len(shown) > 1 and shown.startswith('"') and shown.endswith('"'):
         return shown[1:-1]
     return quoted(shown)[1:-1]
+
+
+@lru_cache(maxsize=1024)
+def _compiled(source: str) -> Expression:
+    return expressions.compile(source)
 
 
 def _unescaped(tag: str) -> str:
