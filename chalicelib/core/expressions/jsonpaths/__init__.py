@@ -1,0 +1,39 @@
+"""JSONPath as the `jsonpath` function of Argo's metadata expressions has it.
+
+A path is cut into tokens; each token takes a value, finds something in it, and hands that to the next. Some
+want one thing and fail without it (`.key`, `[1]`), others find many and leave out what the rest of the path
+fails on (`[*]`, `..`, `[?()]`, ranges and unions). Filters and scripts are a small language of their own whose
+operators are looked for as text, weakest first, so that an operator's name inside a word counts as well:
+that is the library's way, and paths in use depend on the outcome.
+
+Every step is counted: `$..*..*` on a few kilobytes would otherwise run for hours.
+
+Source: evilmonkeyinc/jsonpath v0.8.1 selector.go; argo-workflows util/expr/env.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from chalicelib.core.expressions.documents import unmarshal
+from chalicelib.core.expressions.jsonpaths.queries import PathError, Query
+from chalicelib.core.expressions.jsonpaths.reading import read_path
+from chalicelib.core.expressions.panics import FunctionError
+from chalicelib.core.expressions.values import Meter
+
+__all__ = ["jsonpath"]
+
+_STEPS: Final = 500_000  # tokens applied, and values looked at, for one path
+
+
+def jsonpath(document: str, path: str) -> Any:
+    """What a path finds in the JSON text of a document. Raises FunctionError in the library's words."""
+    root = unmarshal(document)
+    try:
+        tokens = read_path(path)
+        query = Query(root, Meter(_STEPS))
+        return query.apply(tokens, root)
+    except PathError as error:
+        raise FunctionError(str(error)) from None
+    except RecursionError:
+        raise FunctionError("jsonpath: the document or the path is nested too deeply") from None
