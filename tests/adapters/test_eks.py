@@ -50,8 +50,8 @@ def test_the_chinese_partition_has_its_own_domain() -> None:
     assert urlsplit(url_of(token)).netloc == "sts.cn-north-1.amazonaws.com.cn"
 
 
-class Counting(Credentials):  # type: ignore[misc]  # botocore has no types here
-    """Credentials that count how often somebody signs, by new keys each time `turn` is called."""
+class Rotating(Credentials):  # type: ignore[misc]  # botocore has no types here
+    """Credentials that are other ones after each `turn`."""
 
     def turn(self) -> None:
         self.access_key += "x"
@@ -74,7 +74,7 @@ def test_a_token_serves_for_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_new_credentials_sign_a_new_token_at_once() -> None:
-    credentials = Counting("AKID", "secret")
+    credentials = Rotating("AKID", "secret")
     token = EksToken("prod", "eu-west-1", FakeClock(), credentials)
     first = token.token()
     credentials.turn()
