@@ -7,8 +7,8 @@ service, so that people and tests see what Lynceus does then:
 
 Names that are no service of AWS are for others to act on: the local system takes its cluster away for "cluster".
 
-The ledger's items and the secrets are saved to the state directory a moment after they change and when the
-system stops. Queues are not: the sweep rings again for whatever the ledger still holds.
+The ledger's items, the secrets and what waits in the queues are saved to the state directory a moment after they
+change and when the system stops. A process that is killed may forget its last second.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, MutableMapping
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.secretsmanager.models import secretsmanager_backends
+from moto.sqs.models import Message, sqs_backends
 
 from chalicelib.core.errors import LynceusError
 from lynceus.local import mends, resources
@@ -39,7 +41,7 @@ REGION = "us-east-1"
 # Rest after a save, as a multiple of what the save took: a large ledger must not be busy with saving itself.
 SAVE_EVERY, SAVE_SHARE = 1.0, 20
 
-_READS = ("Get", "List", "Describe", "Query", "Scan", "Batch")
+_READS = ("Get", "List", "Describe", "Query", "Scan", "Batch", "Receive")
 
 REQUEST_LIMIT = 20 * 1024 * 1024  # bytes; the largest request of a service used here has 16 MB (DynamoDB)
 
@@ -119,8 +121,12 @@ class Amazon:
     def _secrets(self) -> Any:
         return secretsmanager_backends[DEFAULT_ACCOUNT_ID][REGION]
 
+    @property
+    def _queues(self) -> Any:
+        return sqs_backends[DEFAULT_ACCOUNT_ID][REGION].queues
+
     def save(self) -> None:
-        """Write the ledger and the secrets to the state directory if they changed since the last time."""
+        """Write everything to the state directory if something changed since the last time."""
         if self._state is None or not self._door.changed.is_set():
             return
         self._door.changed.clear()
@@ -134,6 +140,9 @@ class Amazon:
             texts = {
                 "ledger.json": json.dumps(items, default=_base64),
                 "secrets.json": json.dumps(secrets, indent=1),
+                "queues.json": json.dumps(
+                    {name: _letters(queue) for name, queue in self._queues.items()}, default=_base64
+                ),
             }
         for name, text in texts.items():
             write_private(self._state / name, text)
@@ -157,6 +166,11 @@ class Amazon:
             self._secrets.create_secret(name, "-", None, None, None, None, None, [], False)
             secret = self._secrets.secrets[name]
             secret.versions, secret.default_version_id = kept["versions"], kept["current"]
+        for name, letters in _read(self._state / "queues.json", {}).items():
+            for letter in letters if name in self._queues else ():
+                message = Message(letter["id"], letter["body"])
+                vars(message).update(letter)
+                self._queues[name].add_message(message)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -165,6 +179,20 @@ def write_private(path: Path, text: str) -> None:
     draft.touch(0o600)
     draft.write_text(text)
     draft.replace(path)
+
+
+def _letters(queue: Any) -> list[dict[str, Any]]:
+    """What waits in the queue; what is in flight waits too, since nobody will delete it any more."""
+    kept = (
+        "id",
+        "body",
+        "message_attributes",
+        "sent_timestamp",
+        "delayed_until",
+        "approximate_receive_count",
+    )
+    with queue._messages_lock:
+        return [{name: getattr(message, name) for name in kept} for message in queue._messages]
 
 
 def _base64(value: bytes) -> str:
@@ -282,9 +310,8 @@ class _Door:
                 {"__type": "ServiceUnavailable", "message": f"{service} is away (local outage)"},
             )
         application = self._applications.get(service) or self._find(service, environ)
-        if service not in ("dynamodb", "secretsmanager"):
-            return application(environ, start_response)
-        with self.lock:
+        # One at a time where moto's memory is not made for threads; queues have a lock each, and are waited on.
+        with self.lock if service != "sqs" else nullcontext():
             answer = application(environ, start_response)
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
         if not operation.startswith(_READS) or operation == "BatchWriteItem":

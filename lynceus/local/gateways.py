@@ -48,6 +48,9 @@ class Gateway:
         exception of a function that raised.
         """
         self.functions, self.on_refusal, self.on_failure = functions, on_refusal, on_failure
+        patterns = [(pattern, pattern.split("/")) for pattern in functions.app.routes]
+        # A literal part goes before a parameter in its place, as in API Gateway.
+        self._patterns = sorted(patterns, key=lambda pair: [name.startswith("{") for name in pair[1]])
         handler = type("Handler", (_Handler,), {"gateway": self})
         self._server = _Server(("127.0.0.1", port), handler)
 
@@ -71,17 +74,14 @@ class Gateway:
         Raises NotImplementedHere where the API has no such path or method. A slash at the end does not count.
         """
         parts = path.rstrip("/").split("/")
-        for pattern, methods in self.functions.app.routes.items():
-            names = pattern.split("/")
-            if len(names) != len(parts) or method not in methods:
+        for pattern, names in self._patterns:
+            if len(names) != len(parts):
                 continue
-            parameters: dict[str, str] = {}
-            for name, part in zip(names, parts, strict=True):
-                if name.startswith("{") and part:
-                    parameters[name[1:-1]] = part
-                elif name != part:
+            pairs = list(zip(names, parts, strict=True))
+            if all(part if name.startswith("{") else name == part for name, part in pairs):
+                if method not in self.functions.app.routes[pattern]:
                     break
-            else:
+                parameters = {name[1:-1]: part for name, part in pairs if name.startswith("{")}
                 return pattern, parameters or None
         raise NotImplementedHere
 

@@ -277,7 +277,7 @@ class System:
         return [
             f"{python} -m lynceus send github push --to {events}/github --secret {self.secret}",
             f"{kubectl} get workflows",
-            f"curl -d '{message}' -H \"Authorization: Bearer $({kubectl} create token ci)\" {events}/say",
+            f"curl -s -d '{message}' -H \"Authorization: Bearer $({kubectl} create token ci)\" {events}/say",
         ]
 
 

@@ -186,13 +186,43 @@ def test_ledger_and_secrets_survive_a_restart(tmp_path: Path) -> None:
     assert [version["SecretString"] for version in versions] == ["second", "first"]
 
 
+def test_what_waits_in_a_queue_survives_a_restart_and_what_is_done_does_not(tmp_path: Path) -> None:
+    amazon = started(tmp_path)
+    sqs = client(amazon, "sqs")
+    url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+    reason = {"reason": {"DataType": "String", "StringValue": "why"}}
+    sqs.send_message(QueueUrl=url, MessageBody="done")
+    (done,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=done["ReceiptHandle"])
+    sqs.send_message(QueueUrl=url, MessageBody="in flight", MessageAttributes=reason)
+    sqs.receive_message(QueueUrl=url)
+    sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=900)
+    amazon.stop()
+    amazon = started(tmp_path)
+    try:
+        sqs = client(amazon, "sqs")
+        url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+        (message,) = sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"],
+        )["Messages"]
+    finally:
+        amazon.stop()
+        forget()
+    assert message["Body"] == "in flight"
+    assert message["MessageAttributes"] == reason
+    assert message["Attributes"]["ApproximateReceiveCount"] == "2"
+
+
 def test_what_is_saved_is_for_its_owner_alone(tmp_path: Path) -> None:
     amazon = started(tmp_path)
     client(amazon, "secretsmanager").create_secret(Name="lynceus-local/argo/x", SecretString="s")
     amazon.stop()
     forget()
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
-    assert {path.name for path in tmp_path.iterdir()} == {"ledger.json", "secrets.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"ledger.json", "secrets.json", "queues.json"}
 
 
 def test_changes_are_saved_while_it_runs(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def echo_app() -> Chalice:
         app.route(path, methods=["POST"], content_types=["*/*"])(
             type(echo)(echo.__code__, echo.__globals__, None, None, echo.__closure__)
         )
+    app.route("/things/{name}", methods=["POST"], content_types=["*/*"])(lambda name: {"by": name})
+    app.route("/things/all", methods=["GET"], content_types=["*/*"])(lambda: {"by": "all"})
     app.route("/failing", methods=["POST"], content_types=["*/*"])(failing)
     app.lambda_function(name="other")(lambda event, context: event)
     return app
@@ -161,9 +163,15 @@ def test_queries_come_with_every_value(gateway: Gateway) -> None:
     assert answer["event"]["queryStringParameters"] == {"a": " ", "b": ""}
 
 
+def test_a_literal_part_goes_before_a_parameter(gateway: Gateway) -> None:
+    assert send(gateway, "/things/all", method="GET")[1] == {"by": "all"}
+    assert send(gateway, "/things/one")[1] == {"by": "one"}
+
+
 @pytest.mark.parametrize(
     "method,path",
     [
+        ("POST", "/things/all"),
         ("POST", "/nowhere"),
         ("GET", "/api/v1/events/argo/push"),
         ("POST", "/api/v1/events//push"),
