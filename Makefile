@@ -38,7 +38,7 @@ types: $(READY) ## mypy --strict
 	@$(BIN)/mypy
 
 contracts: $(READY) ## which room may import which
-	@$(BIN)/lint-imports --no-timing | tail -n +4
+	@$(BIN)/lint-imports --no-logo | tail -n +2
 
 unit: $(READY) ## the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)

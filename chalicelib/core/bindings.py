@@ -21,6 +21,7 @@ from chalicelib.core import expressions, reasons
 from chalicelib.core.errors import LynceusError, Misconfigured
 from chalicelib.core.events import RFC1123_SUBDOMAIN, Event, environment
 from chalicelib.core.expressions import Expression, ExpressionError
+from chalicelib.core.expressions.values import go_type
 from chalicelib.core.submissions import Submission, TemplateRef, digest_of, submission_id, workflow_name
 
 INSTANCE_ID = "workflows.argoproj.io/controller-instanceid"
@@ -330,7 +331,7 @@ def _text(source: str, env: Mapping[str, Any], what: str) -> str:
         raise Misconfigured(f"failed to evaluate workflow {what} expression: {error}") from error
     if not isinstance(value, str):
         raise Misconfigured(
-            f"workflow {what} expression must evaluate to a string, not a {expressions.go_type(value)}"
+            f"workflow {what} expression must evaluate to a string, not a {go_type(value)}"
         )
     return value
 

@@ -42,7 +42,8 @@ def replay(
 ) -> dict[str, Any]:  # fmt: skip
     """Run events again: those in `events`, or a page of a day's that fit `filter`.
 
-    With `dryRun` it only says what would run. `replay` is the id of this replay (made from the wish where it is missing); `force` runs also what already ran.
+    With `dryRun` it only says what would run; with `force` it runs also what already ran. `replay` is the id of
+    this replay, made from the wish where it is missing.
     """
     look.check(namespace, settings)
     who = ports.cluster.allowed(authorization, namespace, "create", look.REPLAYS)

@@ -25,8 +25,14 @@ from chalicelib.core.errors import ClusterError, Conflict, Throttled, Unavailabl
 from chalicelib.ports import Archive, Clock, Cluster, Ledger, Ports, Queue, Secrets, Topics
 
 # Journal and Clock are not here: they stand on nothing that could be away.
-PROTOCOLS: dict[str, type] = {"ledger": Ledger, "archive": Archive, "queue": Queue, "secrets": Secrets, "cluster": Cluster,
-                              "topics": Topics}  # fmt: skip
+PROTOCOLS: dict[str, type] = {
+    "ledger": Ledger,
+    "archive": Archive,
+    "queue": Queue,
+    "secrets": Secrets,
+    "cluster": Cluster,
+    "topics": Topics,
+}
 
 BEFORE, AFTER, TIMEOUT, KILLED = "before", "after", "timeout", "killed"
 CONFLICT, THROTTLED = "conflict", "throttled"

@@ -19,10 +19,10 @@ ANSWERS = [
     (403, "Forbidden", 'serviceaccounts "x" is forbidden: User "lynceus" cannot impersonate resource "serviceaccounts"',
      WAIT, reasons.RIGHTS_MISSING),
     (403, "Forbidden", 'workflows.argoproj.io "x" is forbidden: exceeded quota: q', WAIT, reasons.QUOTA),
-    (403, "Forbidden", 'workflows.argoproj.io "x-" is forbidden: unable to create new content in namespace dead because '
-     "it is being terminated", END, reasons.NAMESPACE_GONE),
-    (403, "Forbidden", 'workflows.argoproj.io is forbidden: User "system:serviceaccount:argo:x" cannot create resource '
-     '"workflows"', GRACE, reasons.NOT_ALLOWED),
+    (403, "Forbidden", ('workflows.argoproj.io "x-" is forbidden: unable to create new content in namespace '
+     "dead because it is being terminated"), END, reasons.NAMESPACE_GONE),
+    (403, "Forbidden", ('workflows.argoproj.io is forbidden: User "system:serviceaccount:argo:x" cannot create '
+     'resource "workflows"'), GRACE, reasons.NOT_ALLOWED),
     (404, "NotFound", 'namespaces "nope" not found', END, reasons.NAMESPACE_GONE),
     (404, "NotFound", 'workflowtemplates.argoproj.io "t" not found', GRACE, reasons.TEMPLATE_NOT_FOUND),
     (404, "", "404 page not found\n", WAIT, reasons.CRD_MISSING),

@@ -388,7 +388,7 @@ def test_rule_7_more_matches_than_one_transaction_holds_are_all_run() -> None:
 
 
 def test_rule_10_a_binding_that_renders_too_much_is_an_error_of_its_own() -> None:
-    rendered = {key: 'repeat(payload.after, 20000)' for key in ('a', 'b')}
+    rendered = dict.fromkeys(("a", "b"), "repeat(payload.after, 20000)")
     world = World(binding("big", parameters=rendered), binding("small"))
 
     answer = world.receive()
