@@ -31,7 +31,7 @@ from chalicelib.core.expressions.evaluator import (
     sort_order,
     sorted_by,
 )
-from chalicelib.core.expressions.limits import STEPS
+from chalicelib.core.expressions.limits import MEMORY_BUDGET, STEPS
 from chalicelib.core.expressions.nodes import (
     Builtin,
     Chain,
@@ -66,7 +66,7 @@ class Frame(Budget):
         now: Callable[[], int] | None = None,
     ) -> None:
         self.left = steps
-        self.memory = operations.MEMORY_BUDGET
+        self.memory = MEMORY_BUDGET
         self.now = now
         self.env = env
         self.variables: list[Any] = [None] * variables
@@ -108,7 +108,7 @@ def bind(tree: ast.expr, natures: Natures, constants: Mapping[str, Any] | None =
     Raises FunctionError, without a place as Go does, for a literal pattern that folding has made or that
     the checker did not look at.
     """
-    binder = _Binder(natures, constants or {})
+    binder = Binder(natures, constants or {})
     run = binder.cooked(tree)
     return Binding(run, binder.variables)
 
@@ -145,7 +145,18 @@ def at(error: FunctionError, offset: int) -> FunctionError:
     return error
 
 
-class _Binder:
+def binder_for(natures: Natures, constants: Mapping[str, Any] | None = None) -> Binder:
+    """A binder of single nodes, for `explanations`, which opens and closes scopes itself."""
+    return Binder(natures, constants or {})
+
+
+def loop_variables(node: Builtin) -> ast.expr:
+    """What a loop does with each item."""
+    body = node.arguments[1]
+    return body.body if isinstance(body, Predicate) else body
+
+
+class Binder:
     def __init__(self, natures: Natures, constants: Mapping[str, Any]) -> None:
         self.natures = natures
         self.constants = constants
@@ -209,13 +220,30 @@ class _Binder:
             return Bound(lambda _: value)
         return Bound(lambda frame: frame.env.get(name), raw=True)
 
+    def open_variable(self, name: str, value: ast.expr) -> int:
+        """From here on the name is a variable; its place in the frame."""
+        return self._opened(name, raw=self.bound(value).raw)
+
+    def _opened(self, name: str, raw: bool) -> int:
+        self.variables += 1
+        self.scope.append((name, self.variables - 1, raw))
+        return self.variables - 1
+
+    def close_variable(self) -> None:
+        self.scope.pop()
+
+    def open_loop(self, collection: ast.expr) -> None:
+        """From here on ``#`` is an item of the collection."""
+        self.items.append(self.bound(collection).raw)
+
+    def close_loop(self) -> None:
+        self.items.pop()
+
     def let(self, node: Let) -> Bound:
         value, raw, _ = self.bound(node.value)
-        place = self.variables
-        self.variables += 1
-        self.scope.append((node.name, place, raw))
+        place = self._opened(node.name, raw)
         body, body_raw, _ = self.bound(node.body)
-        self.scope.pop()
+        self.close_variable()
 
         def let(frame: Frame) -> Any:
             frame.variables[place] = value(frame)

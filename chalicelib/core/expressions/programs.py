@@ -10,15 +10,17 @@ from __future__ import annotations
 import ast
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Literal, NoReturn
 
-from chalicelib.core.expressions import hints, metadata
+from chalicelib.core.expressions import explanations, hints, metadata
 from chalicelib.core.expressions.checker import Natures, check, nature_of_constant, nature_of_value
 from chalicelib.core.expressions.closures import Binding, Frame, bind
 from chalicelib.core.expressions.evaluator import Evaluator
+from chalicelib.core.expressions.explanations import LISTED_HEADERS, Explanation
 from chalicelib.core.expressions.failures import ExpressionError, Kind, Located
 from chalicelib.core.expressions.limits import MAX_DEPTH, MAX_SOURCE, STEPS, deep
 from chalicelib.core.expressions.nodes import Positions
@@ -41,9 +43,14 @@ class Program:
     """An expression that fits one shape of the environment: one set of names with one type each."""
 
     tree: ast.expr
+    parsed: ast.expr = field(repr=False)  # before the rewrites: what the author wrote
     natures: Natures = field(repr=False)
     binding: Binding = field(repr=False)
     constants: Mapping[str, Any] = field(repr=False)  # names beside those of the environment
+
+    @cached_property
+    def plan(self) -> explanations.Plan:
+        return explanations.plan(self.parsed, self.natures)
 
     def walk(self, env: Mapping[str, Any], budget: Budget) -> Any:
         """The value by simpleeval's walk: slower, and the reference for what is bound."""
@@ -112,6 +119,35 @@ class Expression:
             return result
         return self._no_bool(result)
 
+    def explain(
+        self,
+        env: Mapping[str, Any],
+        *,
+        listed: Collection[str] | None = None,
+        kept: Collection[str] | None = None,
+        steps: int = STEPS,
+        now: Callable[[], int] | None = None,
+    ) -> Explanation:
+        """Why this selector answers as it does: the comparisons that decided, as data. Raises nothing.
+
+        `listed` are headers whose values may be shown, beside those that never hold a credential. `kept`
+        are the headers that were kept of this event, all when None: what reads another is undecidable.
+        """
+        environment = env if type(env) is dict else dict(env)
+        try:
+            program = self.program(environment)
+            with self._depth():
+                if listed is None:
+                    plan = program.plan
+                else:
+                    plan = explanations.plan(program.parsed, program.natures, LISTED_HEADERS.union(listed))
+                frame = Frame(environment, plan.variables, steps, now)
+                return explanations.explain(plan, self.source, frame, kept)
+        except ExpressionError as error:
+            return explanations.failed(error.detail, error.line, error.column)
+        except (FunctionError, RecursionError, MemoryError) as error:
+            return explanations.failed(str(error), 0, 0)
+
     def program(self, env: dict[str, Any], functions: Functions | None = None) -> Program:
         """What runs in an environment of this shape; raises ExpressionError of kind "compile"."""
         shape = (functions, *env, *map(type, env.values()))
@@ -135,8 +171,8 @@ class Expression:
         try:
             with self._depth():
                 found = check(tree, natures)
-                tree = optimize(tree, found)
-                return Program(tree, found, bind(tree, found, constants), constants)
+                better = optimize(tree, found)
+                return Program(better, tree, found, bind(better, found, constants), constants)
         except Located as error:
             hint = hints.hint_for(error.name, self.source, natures) if error.name else ""
             raise self._failure("compile", error.message, error.offset, hint) from None
