@@ -165,10 +165,13 @@ def slack_payload(headers: Headers, body: bytes) -> Any:
     return json_or_form_payload(headers, body)
 
 
+_SLACK_FORMS = {"command": "slash_command", "ssl_check": "ssl_check"}
+
+
 def slack_event(headers: Headers, payload: Any) -> str:
-    """The inner event's type, `slash_command`, or the type of an interaction or a handshake."""
-    if isinstance(payload, dict) and "command" in payload and "type" not in payload:
-        return "slash_command"
+    """The inner event's type, that of an interaction or a question, or what a form without JSON is."""
+    if isinstance(payload, dict) and "type" not in payload:
+        return next((name for key, name in _SLACK_FORMS.items() if key in payload), "")
     return entry("event", "type")(headers, payload) or entry("type")(headers, payload)
 
 
@@ -277,6 +280,15 @@ def cloudevent_event(headers: Headers, payload: Any) -> str:
     if _media_type(headers).startswith("application/cloudevents-batch"):
         return "batch"
     return cloudevent("type")(headers, payload)
+
+
+def empty_batch(headers: Headers, payload: Any) -> Handshake | None:
+    """The specification lets a batch be empty; then there is nothing to dispatch."""
+    return (
+        Handshake()
+        if _media_type(headers).startswith("application/cloudevents-batch") and not payload
+        else None
+    )
 
 
 def cloudevent_items(headers: Headers, payload: Any) -> tuple[Item, ...]:
@@ -425,7 +437,7 @@ _ROWS = (
         {"hmac": Way(Hmac("x-gitea-signature", form_payload=True))},
         family="hub",
         window=10 * MINUTE,  # resent by hand only, under a new id
-        marks=("x-gitea-event-type",),
+        marks=("x-gitea-delivery",),
         payload=json_or_form_payload,
         # The plain event is empty for some types of older versions.
         event=event_header("x-gitea-event", "x-gitea-event-type"),
@@ -440,7 +452,7 @@ _ROWS = (
         {"hmac": Way(Hmac("x-forgejo-signature", form_payload=True))},
         family="hub",
         window=10 * MINUTE,
-        marks=("x-forgejo-event-type",),
+        marks=("x-forgejo-delivery",),
         payload=json_or_form_payload,
         event=event_header("x-forgejo-event", "x-forgejo-event-type"),
         detail=event_header("x-forgejo-event-type"),
@@ -559,13 +571,15 @@ _ROWS = (
         _tokens("url-token"),
         window=10 * MINUTE,
         choice="scheme",
-        # A build that was queued, has begun or was cancelled looks the same.
+        # Quay names none of its events. A cancelled build looks like one that has begun or has succeeded.
         event=by_key(
             updated_tags="repo_push",
             vulnerability="vulnerability_found",
             error_message="build_failure",
             image_id="build_success",
-            build_id="build",
+            is_manual="build_queued",
+            build_id="build_start",
+            message="repo_mirror_sync",
         ),
     ),
     Provider(
@@ -595,6 +609,7 @@ _ROWS = (
         event=cloudevent_event,
         delivery_id=cloudevent("id"),
         hook_id=cloudevent("source"),
+        handshake=empty_batch,
         items=cloudevent_items,
         options=("allowed_origins",),
         shown=("ce-",),

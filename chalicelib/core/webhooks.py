@@ -184,9 +184,17 @@ def _authenticated(client: WebhookClient, delivery: Delivery, headers: Headers) 
         return dataclasses.replace(
             known, dispatch=False, response=handshake.response, confirm=handshake.confirm, skipped="handshake"
         )
-    if client.events is not None and not client.events & {known.event_type, known.event_detail}:
-        return dataclasses.replace(known, dispatch=False, response=Response(), skipped="event-not-listed")
-    return known
+    return known if client.events is None else _listed(known, client.events)
+
+
+def _listed(known: Authenticated, events: frozenset[str]) -> Authenticated:
+    """What of it is on the client's list; nothing of it is answered all the same, since it is authentic."""
+    if events & {known.event_type, known.event_detail}:
+        return known
+    items = tuple(item for item in known.items if item.event_type in events)
+    if items:
+        return dataclasses.replace(known, items=items)
+    return dataclasses.replace(known, dispatch=False, response=Response(), skipped="event-not-listed")
 
 
 def _payload(provider: Provider, headers: Headers, body: bytes) -> Any:

@@ -64,13 +64,13 @@ def run(options: argparse.Namespace, out: Output) -> int:
     if not all(separator for _, separator, _ in pairs):
         out.error("--option takes NAME=VALUE")
         return USAGE
+    request = sample(options.type, options.sample, options.event_id)
     client_options = {
         "type": options.type,
         "secret": _secret(options),
         **{name: value for name, _, value in pairs},
     }
     (client,) = parse_clients(json.dumps({"sender": client_options}))
-    request = sample(options.type, options.sample, options.event_id)
     if options.body:
         request = Request(request.headers, Path(options.body).read_bytes(), request.query)
     request = signed(request, client, int(time.time()))
@@ -102,12 +102,14 @@ def _send(request: Request, url: str, out: Output) -> int:
     answer: dict[str, Any] = {
         "status": response.status,
         "eventId": response.headers.get("Lynceus-Event-Id", ""),
+        "duplicate": "Lynceus-Duplicate" in response.headers,
         "body": response.data.decode(errors="replace"),
     }
     ok = 200 <= response.status < 300
     out.line(f"{response.status} {response.reason or ''}".rstrip(), colour="green" if ok else "red")
     if answer["eventId"]:
-        out.line(f"Lynceus-Event-Id: {answer['eventId']}")
+        said = " (had this delivery already)" if answer["duplicate"] else ""
+        out.line(f"Lynceus-Event-Id: {answer['eventId']}{said}")
     out.line(answer["body"])
     out.data(answer)
     return DONE if ok else NO

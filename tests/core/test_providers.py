@@ -135,8 +135,26 @@ def test_slacks_questions_are_answered() -> None:
     asked = slack_handshake({}, {"type": "url_verification", "challenge": "c"})
     assert asked == Handshake(Response(body={"challenge": "c"}))
     assert slack_handshake({}, {"ssl_check": "1"}) == Handshake()
+    assert slack_event({}, {"ssl_check": "1"}) == "ssl_check"
     assert slack_handshake({}, {"type": "event_callback"}) is None
     assert slack_handshake({}, ["url_verification"]) is None
+
+
+@pytest.mark.parametrize(
+    "payload, event",
+    [
+        ({"updated_tags": []}, "repo_push"),
+        ({"build_id": "1", "is_manual": False}, "build_queued"),
+        ({"build_id": "1"}, "build_start"),
+        ({"build_id": "1", "image_id": "2"}, "build_success"),
+        ({"build_id": "1", "error_message": ""}, "build_failure"),
+        ({"vulnerability": {}}, "vulnerability_found"),
+        ({"other": 1}, ""),
+        ([], ""),
+    ],
+)
+def test_quays_events_are_told_apart_by_their_fields(payload: Any, event: str) -> None:
+    assert PROVIDERS["quay"].event({}, payload) == event
 
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/a", "type": "t"}

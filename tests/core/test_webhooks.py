@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -406,7 +407,7 @@ def test_gitea_may_be_a_github_client_as_it_is_in_argo() -> None:
     signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     headers = [
         ("X-Gitea-Event", "push"),
-        ("X-Gitea-Event-Type", "push"),
+        ("X-Gitea-Delivery", "d-1"),
         ("X-Gitea-Signature", signature),
         ("X-GitHub-Event", "push"),
         ("X-Hub-Signature-256", "sha256=" + signature),
@@ -585,6 +586,21 @@ def test_a_batch_gives_its_events() -> None:
     found = authenticate(*_sample("cloudevents/batch"))
     assert found.event_type == "batch"
     assert [item.event_type for item in found.items] == ["com.example.beacon.lit", "com.example.beacon.out"]
+
+
+def test_of_a_batch_only_listed_events_are_dispatched() -> None:
+    sent, _ = _sample("cloudevents/batch")
+    entry = {"type": "cloudevents", "secret": SECRET}
+    found = authenticate(sent, [client(**entry, events=["com.example.beacon.out"])])
+    assert [item.event_type for item in found.items] == ["com.example.beacon.out"]
+    assert len(authenticate(sent, [client(**entry, events=["batch"])]).items) == 2
+    assert not authenticate(sent, [client(**entry, events=["com.example.other"])]).dispatch
+
+
+def test_an_empty_batch_is_answered() -> None:
+    sent, known = _sample("cloudevents/batch")
+    found = authenticate(replace(sent, body=b"[]"), known)
+    assert (found.dispatch, found.items) == (False, ())
 
 
 def test_attributes_of_a_binary_cloudevent_are_visible() -> None:
