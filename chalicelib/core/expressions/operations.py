@@ -123,8 +123,8 @@ def fetch(container: Any, key: Any) -> Any:
 
 
 def bound_method(receiver: Any, name: str) -> Method | None:
-    """A method of one of Go's time types; None when there is none of that name."""
-    method = METHODS.get(go_type(receiver), {}).get(name)
+    """A method of one of Go's time types, or of a value that brings its own; None when there is none."""
+    method = (METHODS.get(go_type(receiver)) or getattr(receiver, "methods", {})).get(name)
     if method is None:
         return None
     wide = method.result == "int64"

@@ -262,6 +262,12 @@ class Method:
     result: str
 
 
+def _in(time: Time, location: Location | None) -> Time:
+    if location is None:
+        raise FunctionError("time: missing Location in call to Time.In")
+    return time.in_location(location)
+
+
 def _zone_start(time: Time) -> Time:
     start = time.location.lookup(time.unix_seconds).start
     return ZERO if start == ALPHA else Time(start, 0, time.location)
@@ -330,7 +336,7 @@ _TIME: Mapping[str, Method] = {
     "GobEncode": Method(_marshal_binary, (), "[]uint8"),
     "Hour": Method(lambda time: time.civil().hour, (), "int"),
     "ISOWeek": Method(lambda time: iso_week(time.days())[0], (), "int"),  # the year; the week is out of reach
-    "In": Method(Time.in_location, ("*time.Location",), "time.Time"),
+    "In": Method(_in, ("*time.Location",), "time.Time"),
     "IsDST": Method(lambda time: time.zone().is_dst, (), "bool"),
     "IsZero": Method(Time.is_zero, (), "bool"),
     "Local": Method(lambda time: time.in_location(UTC), (), "time.Time"),

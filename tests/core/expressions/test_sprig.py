@@ -361,7 +361,9 @@ def test_a_version_can_be_asked_for_its_parts() -> None:
     assert (version.major, version.minor, version.patch) == (1, 2, 3)
     assert str(version) == "1.2.3-rc.1+build"
     assert METHODS["Major"].call(version) == 1
-    assert METHODS["Compare"].call(version, parse_version("1.2.3")) == -1
+    assert version.methods["Compare"].call(version, parse_version("1.2.3")) == -1
+    with pytest.raises(FunctionError, match="nil pointer"):
+        METHODS["LessThan"].call(version, None)
 
 
 json_values = st.recursive(

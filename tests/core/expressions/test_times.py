@@ -186,6 +186,11 @@ def test_years_beyond_four_digits_have_no_json() -> None:
         date(10000, 1, 1).marshal()
 
 
+def test_a_time_is_not_shown_nowhere() -> None:
+    with pytest.raises(FunctionError, match="missing Location"):
+        METHODS["time.Time"]["In"].call(date(2024, 1, 1), None)
+
+
 def test_a_layout_of_any_length_is_read_in_bounded_time() -> None:
     with pytest.raises(FunctionError, match="longer than"):
         parse_time("1" * 20_000, "1" * 20_000)

@@ -41,6 +41,7 @@ _READING: Final = 3_000_000  # characters looked at while reading one path
 
 
 def read_path(path: str) -> list[Token]:
+    """The steps of a path. Raises PathError that shows the path."""
     try:
         return _Reader(Meter(_READING)).tokens(path)
     except PathError as error:

@@ -113,6 +113,8 @@ class Selection(Operation):
 
 @dataclass(frozen=True)
 class Operator(Operation):
+    """An operator between two operands; ``!`` has only the right one."""
+
     symbol: str
     left: Any  # an operation, JSON, or text
     right: Any

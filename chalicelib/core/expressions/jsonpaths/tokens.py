@@ -27,18 +27,24 @@ from chalicelib.core.expressions.values import Int64, truncate, utf8
 
 @dataclass(frozen=True)
 class Root(Token):
+    """``$``: from the document again."""
+
     def apply(self, query: Query, _: Any, following: Sequence[Token]) -> Any:
         return query.apply(following, query.root)
 
 
 @dataclass(frozen=True)
 class Current(Token):
+    """``@``: the value itself."""
+
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:
         return query.apply(following, value)
 
 
 @dataclass(frozen=True)
 class Key(Token):
+    """``.key``, ``['key']``: a map's member."""
+
     key: str
 
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:
@@ -51,6 +57,8 @@ class Key(Token):
 
 @dataclass(frozen=True)
 class Index(Token):
+    """``[0]``, ``[-1]``: a list's item."""
+
     index: int
 
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:
@@ -64,6 +72,8 @@ class Index(Token):
 
 @dataclass(frozen=True)
 class Length(Token):
+    """``.length``: how many; a map's own member of that name comes first."""
+
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:
         if not isinstance(value, dict | list | str):
             raise wrong_target("length", value, "array", "map", "slice", "string")
@@ -75,6 +85,8 @@ class Length(Token):
 
 @dataclass(frozen=True)
 class Wildcard(Token):
+    """``*``: all values of a list or map."""
+
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:
         values = members(value)
         if values is None:
@@ -85,6 +97,8 @@ class Wildcard(Token):
 
 @dataclass(frozen=True)
 class Recursive(Token):
+    """``..``: the value and everything in it, each given to the rest of the path."""
+
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:
         found: list[Any] = []
         self._collect(query, value, following, found)
@@ -106,6 +120,8 @@ class Recursive(Token):
 
 @dataclass(frozen=True)
 class Filter(Token):
+    """``[?(…)]``: the values that an expression holds for; one that fails holds for none."""
+
     expression: Expression
 
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:
@@ -132,6 +148,8 @@ class Filter(Token):
 
 @dataclass(frozen=True)
 class Script(Token):
+    """``[(…)]``: the key or index that an expression gives."""
+
     expression: Expression
 
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:
@@ -148,6 +166,8 @@ class Script(Token):
 
 @dataclass(frozen=True)
 class Range(Token):
+    """``[1:5:2]``: a part of a list; a negative step goes backwards from the end of the part."""
+
     start: int | Expression | None
     stop: int | Expression | None
     step: int | Expression | None
@@ -185,6 +205,8 @@ class Range(Token):
 
 @dataclass(frozen=True)
 class Union(Token):
+    """``[0,2]``, ``['a','b']``: several items or members; those that are missing are left out."""
+
     arguments: tuple[str | int | Expression, ...]
 
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:

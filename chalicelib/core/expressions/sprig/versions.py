@@ -13,14 +13,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import re2
 
 from chalicelib.core.expressions.panics import FunctionError
-from chalicelib.core.expressions.sprig.functions import STRING, Function, table
+from chalicelib.core.expressions.sprig.functions import NIL_DEREFERENCE, STRING, Function, table
 from chalicelib.core.expressions.times import Method
-from chalicelib.core.expressions.values import Int64
 
 _MAX_UINT64: Final = 2**64 - 1
 _MAX_TEXT: Final = 4096  # characters of a version or constraint
@@ -53,6 +52,11 @@ class Version:
     def marshal(self) -> str:
         """The text of the JSON string."""
         return str(self)
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """What an expression may call on it."""
+        return METHODS
 
     def compare(self, other: Version) -> int:
         """-1, 0 or 1; metadata do not count, a prerelease comes before its release."""
@@ -282,21 +286,28 @@ def semver_compare(constraint: str, version: str) -> bool:
     return any(all(comparison.holds(wanted) for comparison in each) for each in alternatives)
 
 
+def _comparison_with(holds: Callable[[int], Any], result: str) -> Method:
+    def compare(version: Version, other: Version | None) -> Any:
+        if other is None:
+            raise FunctionError(NIL_DEREFERENCE)
+        return holds(version.compare(other))
+
+    return Method(compare, (Version.go_type,), result)
+
+
 #: What an expression may call on a version, like `times.METHODS`. Go's numbers are uint64; here int64.
 METHODS: Mapping[str, Method] = {
-    "Compare": Method(Version.compare, ("*semver.Version",), "int"),
-    "Equal": Method(lambda version, other: version.compare(other) == 0, ("*semver.Version",), "bool"),
-    "GreaterThan": Method(lambda version, other: version.compare(other) > 0, ("*semver.Version",), "bool"),
-    "GreaterThanEqual": Method(
-        lambda version, other: version.compare(other) >= 0, ("*semver.Version",), "bool"
-    ),
-    "LessThan": Method(lambda version, other: version.compare(other) < 0, ("*semver.Version",), "bool"),
-    "LessThanEqual": Method(lambda version, other: version.compare(other) <= 0, ("*semver.Version",), "bool"),
-    "Major": Method(lambda version: Int64(version.major), (), "int64"),
+    "Compare": _comparison_with(lambda order: order, "int"),
+    "Equal": _comparison_with(lambda order: order == 0, "bool"),
+    "GreaterThan": _comparison_with(lambda order: order > 0, "bool"),
+    "GreaterThanEqual": _comparison_with(lambda order: order >= 0, "bool"),
+    "LessThan": _comparison_with(lambda order: order < 0, "bool"),
+    "LessThanEqual": _comparison_with(lambda order: order <= 0, "bool"),
+    "Major": Method(lambda version: version.major, (), "int64"),
     "Metadata": Method(lambda version: version.metadata, (), "string"),
-    "Minor": Method(lambda version: Int64(version.minor), (), "int64"),
+    "Minor": Method(lambda version: version.minor, (), "int64"),
     "Original": Method(lambda version: version.original, (), "string"),
-    "Patch": Method(lambda version: Int64(version.patch), (), "int64"),
+    "Patch": Method(lambda version: version.patch, (), "int64"),
     "Prerelease": Method(lambda version: version.prerelease, (), "string"),
     "String": Method(str, (), "string"),
 }
