@@ -114,10 +114,13 @@ class Connection:
 
 def connect(settings: Settings, clock: Clock) -> Connection:
     """The connection that the settings describe; raises Misconfigured where they describe none."""
-    from kubernetes import client, config
+    from kubernetes import client
     from urllib3 import Retry
 
     if settings.kubeconfig:
+        # Reading kubeconfigs drags in requests and OAuth: on Lambda there is none, and a cold start would pay.
+        from kubernetes import config
+
         try:
             own = config.new_client_from_config(  # type: ignore[no-untyped-call]  # the client's config has no types
                 settings.kubeconfig, settings.kube_context or None

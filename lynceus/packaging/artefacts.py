@@ -69,6 +69,22 @@ RULES = (
         keep=("__init__.py",),
     ),
     Rule(
+        "kubeconfigs, watches, exec streams and the like, with what only they import",
+        folders=(
+            "kubernetes/config",
+            "kubernetes/dynamic",
+            "kubernetes/informer",
+            "kubernetes/leaderelection",
+            "kubernetes/stream",
+            "kubernetes/watch",
+            "charset_normalizer",
+            "oauthlib",
+            "requests",
+            "requests_oauthlib",
+            "websocket",
+        ),
+    ),
+    Rule(
         "the AWS services that no function calls",
         folders=("botocore/data",),
         keep=(
@@ -87,6 +103,10 @@ RULES = (
     Rule("sources of extension modules", suffixes=(".pyx", ".pxd", ".c", ".h", ".cc")),
     Rule("bytecode made elsewhere", suffixes=(".pyc",)),
 )
+
+# Importing any part of the Kubernetes client first imports all of them, by this file; the functions use
+# kubernetes.client alone.
+REPLACED = {"kubernetes/__init__.py": b'"""The Kubernetes client; its parts are imported by name."""\n'}
 
 # Chalice deploys to the version of Python that it runs on.
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -149,7 +169,7 @@ def build(project: Path, cache: Path, architecture: str = "arm64", *, slim: bool
         ):
             members[name] = path
     draft = target.with_suffix(".draft")
-    _write(draft, members, bytecode=slim)
+    _write(draft, members, slim=slim)
     draft.replace(target)
     return Artefact.of(target)
 
@@ -206,13 +226,13 @@ def _dependencies(requirements: Path, cache: Path, architecture: str) -> Path:
     return draft.rename(folder)
 
 
-def _write(target: Path, members: dict[str, Path], *, bytecode: bool) -> None:
+def _write(target: Path, members: dict[str, Path], *, slim: bool) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
         for name, path in sorted(members.items()):
-            content = path.read_bytes()
+            content = REPLACED.get(name, path.read_bytes()) if slim else path.read_bytes()
             # Readable by the user that Lambda runs as, executable where it is a library.
             package.writestr(_entry(name, 0o755 if ".so" in path.suffixes else 0o644), content)
-            if bytecode and name.endswith(".py"):
+            if slim and name.endswith(".py"):
                 compiled = _bytecode(content, name)
                 if compiled is not None:
                     package.writestr(_entry(importlib.util.cache_from_source(name), 0o644), compiled)
