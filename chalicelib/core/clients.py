@@ -190,8 +190,15 @@ def _client(name: str, value: Any) -> WebhookClient:
     chosen = {option: value for option, value in read.items() if option in fields}
     if isinstance(scheme, StandardWebhooks) and provider.delivery_id is nothing:
         chosen["id_header"] = scheme.header_prefix + "id"  # the one that is signed
-    warnings = _warnings(way_name, secrets)
-    return WebhookClient(name, provider.type, scheme, secrets, warnings=warnings, **chosen)
+    client = WebhookClient(
+        name, provider.type, scheme, secrets, warnings=_warnings(way_name, secrets), **chosen
+    )
+    for option in ("event_header", "id_header"):
+        if getattr(client, option) in client.credential_headers:
+            raise ClientError(
+                f"{where}: {option}: this header holds a credential, which would be kept as a name"
+            )
+    return client
 
 
 def _secrets(given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -312,6 +319,12 @@ def _filled_text(value: Any) -> str:
     return str(value)
 
 
+def _username(value: Any) -> str:
+    if ":" in _filled_text(value):
+        raise ValueError("must not hold a colon, which ends it in Basic credentials")
+    return str(value)
+
+
 def _header(value: Any) -> str:
     if not _HEADER_NAME.fullmatch(_text(value)):
         raise ValueError("expected the name of a header")
@@ -424,7 +437,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "tolerance": _whole(1, 86400),
     "list_separator": _text,
     "header_prefix": _header,
-    "username": _filled_text,
+    "username": _username,
     "param": _filled_text,
     "topic_arns": _arns,
     "certs": _certs,

@@ -504,7 +504,7 @@ _ROWS = (
         hook_id=entry("api_app_id"),
         handshake=slack_handshake,
         credentials=("x-slack-signature",),
-        confidential=("token", "response_url", "trigger_id"),
+        confidential=("token",),
     ),
     Provider(
         "stripe",
@@ -563,7 +563,6 @@ _ROWS = (
         window=10 * MINUTE,
         choice="scheme",
         event=by_key(push_data="push"),
-        confidential=("callback_url",),
     ),
     Provider(
         "quay",

@@ -316,6 +316,8 @@ def sns_message(body: bytes) -> dict[str, str]:
 
 def check_secret(scheme: Scheme, secret: str) -> None:
     """Raises ValueError saying what is wrong, without the secret in it, for one the scheme cannot use."""
+    if isinstance(scheme, Token) and not secret.strip(scheme.strip):
+        raise ValueError(f"holds nothing but {scheme.strip}")
     if isinstance(scheme, StandardWebhooks) or (isinstance(scheme, Either) and secret.startswith("whsec_")):
         key = key_of(secret)
         if secret.startswith("whpk_") and len(key) != 32:

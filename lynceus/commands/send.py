@@ -41,7 +41,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--to", metavar="URL", default="", help=f"the webhook's URL (default: LYNCEUS_WEBHOOK_URL or {LOCAL})"
     )
     parser.add_argument("--secret", default="", help="the webhook client's secret (shells remember it)")
-    parser.add_argument("--secret-file", metavar="PATH", help="read the secret from a file, - for stdin")
+    parser.add_argument(
+        "--secret-file", metavar="PATH", type=_text_file, help="read the secret from a file, - for stdin"
+    )
     parser.add_argument(
         "--option",
         metavar="NAME=VALUE",
@@ -50,7 +52,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="an option of the webhook client that decides how deliveries are signed; may be repeated",
     )
     parser.add_argument("--event-id", metavar="ID", default="", help="the delivery's id (default: a new one)")
-    parser.add_argument("--body", metavar="PATH", help="send this file instead of the sample's body")
+    parser.add_argument(
+        "--body", metavar="PATH", type=_binary_file, help="send this file instead of the sample's body"
+    )
     parser.add_argument("--show", action="store_true", help="show the request, and send nothing")
 
 
@@ -65,14 +69,11 @@ def run(options: argparse.Namespace, out: Output) -> int:
         out.error("--option takes NAME=VALUE")
         return USAGE
     request = sample(options.type, options.sample, options.event_id)
-    client_options = {
-        "type": options.type,
-        "secret": _secret(options),
-        **{name: value for name, _, value in pairs},
-    }
-    (client,) = parse_clients(json.dumps({"sender": client_options}))
-    if options.body:
-        request = Request(request.headers, Path(options.body).read_bytes(), request.query)
+    secret = (options.secret_file or options.secret).rstrip("\n")
+    entry = {"type": options.type, "secret": secret, **{name: value for name, _, value in pairs}}
+    (client,) = parse_clients(json.dumps({"sender": entry}))
+    if options.body is not None:
+        request = Request(request.headers, options.body, request.query)
     request = signed(request, client, int(time.time()))
     if options.show:
         out.line("\n".join(f"{name}: {value}" for name, value in request.headers.items()))
@@ -82,11 +83,18 @@ def run(options: argparse.Namespace, out: Output) -> int:
     return _send(request, options.to or os.environ.get("LYNCEUS_WEBHOOK_URL", LOCAL), out)
 
 
-def _secret(options: argparse.Namespace) -> str:
-    if not options.secret_file:
-        return str(options.secret)
-    source = options.secret_file
-    return (sys.stdin.read() if source == "-" else Path(source).read_text()).rstrip("\n")
+def _text_file(path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _binary_file(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _send(request: Request, url: str, out: Output) -> int:

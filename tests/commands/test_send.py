@@ -152,6 +152,7 @@ def test_a_secret_can_come_from_stdin(
             1,
             "private key",
         ),
+        (["send", "github", "push", "--secret", "x", "--body", "/nowhere"], 2, "No such file"),
         (["send", "sns"], 2, "invalid choice"),
     ],
 )
