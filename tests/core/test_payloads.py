@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core import payloads
 from chalicelib.core.errors import BadRequest, LynceusError
-from chalicelib.core.payloads import MAX_DEPTH, decode
+from chalicelib.core.payloads import EXACT_LIMIT, MAX_DEPTH, decode
 
 VALUES: list[tuple[bytes, Any]] = [
     (b"", None),
@@ -111,6 +111,7 @@ def _same(left: Any, right: Any) -> bool:
 @pytest.mark.parametrize("body, value", VALUES, ids=[repr(body[:30]) for body, _ in VALUES])
 def test_a_body_gives_the_value_that_go_reads(body: bytes, value: Any) -> None:
     assert _same(decode(body), value)
+    assert _same(payloads._read(body), value)
 
 
 @pytest.mark.parametrize("body, message", REFUSED, ids=[repr(body[:30]) for body, _ in REFUSED])
@@ -135,6 +136,13 @@ def test_a_number_beyond_float64_is_argos_error_500(number: str) -> None:
 def test_the_first_number_that_is_too_large_is_named() -> None:
     with pytest.raises(LynceusError, match="number 1e401 into"):
         decode(b'{"a":[1,1e401],"b":1e402}')
+
+
+def test_a_long_broken_body_is_refused_without_looking_for_gos_words() -> None:
+    with pytest.raises(BadRequest, match="^invalid JSON: .* column 4 "):
+        decode(b"[" + b"0,," + b" " * EXACT_LIMIT)
+    with pytest.raises(BadRequest, match="^invalid JSON: "):
+        decode(b'["' + b"x" * EXACT_LIMIT)
 
 
 @pytest.mark.parametrize("depth", [500, 5000, MAX_DEPTH])
