@@ -139,9 +139,9 @@ def test_the_first_number_that_is_too_large_is_named() -> None:
 
 
 def test_a_long_broken_body_is_refused_without_looking_for_gos_words() -> None:
-    with pytest.raises(BadRequest, match="^invalid JSON: .* column 4 "):
+    with pytest.raises(BadRequest, match=r"^invalid JSON: .* column 4 "):
         decode(b"[" + b"0,," + b" " * EXACT_LIMIT)
-    with pytest.raises(BadRequest, match="^invalid JSON: "):
+    with pytest.raises(BadRequest, match=r"^invalid JSON: "):
         decode(b'["' + b"x" * EXACT_LIMIT)
 
 
