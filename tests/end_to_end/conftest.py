@@ -140,13 +140,13 @@ def request(method: str, url: str, body: bytes, headers: dict[str, str]) -> Answ
     return told
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> bool:
-    """True as soon as the condition holds, False when it does not in time."""
+def wait_for(condition: Callable[[], object], seconds: float = 30, every: float = 0.1) -> bool:
+    """True as soon as the condition holds, False when it does not in time; looks `every` so many seconds."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
             return False
-        time.sleep(0.1)
+        time.sleep(every)
     return True
 
 
