@@ -77,7 +77,8 @@ class Query:
 
     def found_in(self, values: Iterable[Any], following: Sequence[Token]) -> list[Any]:
         """What the rest of the path finds in each value, leaving out nil and what fails."""
-        found = (self.apply_or_nil(following, value) for value in values)
+        # Lists, not generators: those would recurse on the C stack, which nothing bounds.
+        found = [self.apply_or_nil(following, value) for value in values]
         return [value for value in found if value is not None]
 
 

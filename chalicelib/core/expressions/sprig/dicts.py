@@ -189,11 +189,12 @@ def deep_copy(value: Any) -> Any:
 
 
 def _copied(value: Any, meter: Meter) -> Any:
+    # Comprehensions, not generators: those would recurse on the C stack, which nothing bounds.
     meter.spend(1)
     if isinstance(value, dict):
         return type(value)({key: _copied(item, meter) for key, item in value.items()})
     if isinstance(value, list):
-        return type(value)(_copied(item, meter) for item in value)
+        return type(value)([_copied(item, meter) for item in value])
     return value
 
 

@@ -1,6 +1,7 @@
 """sprig's functions on regular expressions, matched by RE2; Go's rules for empty matches and templates.
 
-Texts are searched as bytes, so that offsets are Go's. Searching again after each match may read the rest
+Texts are searched as bytes, so that offsets are Go's; a byte that is no UTF-8 is no character to RE2, where
+Go's `.` takes it. Searching again after each match may read the rest
 of the text each time: `_SCANNED` bounds the sum.
 
 Source: Masterminds/sprig v3.3.0 regex.go; Go 1.26 regexp/regexp.go, regexp/syntax/parse.go.
