@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import marshal
+import os
 import platform
 import shutil
 import subprocess
@@ -209,7 +210,7 @@ def _dependencies(requirements: Path, cache: Path, architecture: str) -> Path:
     folder = cache / name
     if folder.exists():
         return folder
-    draft = cache / f"{name}.draft"
+    draft = cache / f"{name}.draft-{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
                "--target", str(draft), "--requirement", str(requirements), "--only-binary=:all:"]  # fmt: skip
@@ -223,7 +224,11 @@ def _dependencies(requirements: Path, cache: Path, architecture: str) -> Path:
     if pip.returncode:
         said = pip.stderr.strip().splitlines()[-1:] or ["pip failed"]
         raise Misconfigured(f"requirements.txt cannot be packed for {RUNTIME} on {architecture}: {said[0]}")
-    return draft.rename(folder)
+    try:
+        return draft.rename(folder)
+    except OSError:  # another build was faster
+        shutil.rmtree(draft)
+        return folder
 
 
 def _write(target: Path, members: dict[str, Path], *, slim: bool) -> None:

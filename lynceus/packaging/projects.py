@@ -48,7 +48,13 @@ def configuration(stage: str, root: Path = ROOT) -> dict[str, Any]:
 
 
 def package(
-    stage: str, *, architecture: str = "", slim: bool = True, root: Path = ROOT, build: Path | None = None
+    stage: str,
+    *,
+    architecture: str = "",
+    slim: bool = True,
+    root: Path = ROOT,
+    build: Path | None = None,
+    cache: Path | None = None,
 ) -> Package:
     """Make zip and template of the stage; `architecture` "" is the one of .chalice/config.json.
 
@@ -76,7 +82,7 @@ def package(
         _set_architecture(project, architecture)
     if architecture == artefacts.HERE:
         _set_architecture(project, artefacts.this_machine())
-    artefact = artefacts.build(project, folder.parent / "requirements", architecture, slim=slim)
+    artefact = artefacts.build(project, cache or folder.parent / "requirements", architecture, slim=slim)
     template = _merged(project, stage, root / "infra" / "overlay.yaml", folder)
     return Package(stage, artefact, template)
 

@@ -51,7 +51,8 @@ def stacks_with_sam() -> Iterator[None]:
         resources = {
             name: resource
             for name, resource in parsed["Resources"].items()
-            if resource["Type"] not in UNKNOWN and "Condition" not in resource  # optional parts, off in the tests
+            if resource["Type"] not in UNKNOWN
+            and "Condition" not in resource  # optional parts, off in the tests
         }
         for resource in resources.values():
             if resource["Type"] == "AWS::ApiGateway::RestApi":
@@ -70,7 +71,9 @@ def stacks_with_sam() -> Iterator[None]:
     def updated_all(resources: Any, template: dict[str, Any], parameters: Any = None) -> None:
         update_all(resources, template, parameters)
         # moto remembers what it removed, and takes it for made when it comes again.
-        for name in set(resources._parsed_resources) - set(template["Resources"]) - set(template["Parameters"]):
+        for name in (
+            set(resources._parsed_resources) - set(template["Resources"]) - set(template["Parameters"])
+        ):
             if not name.startswith("AWS::"):
                 del resources._parsed_resources[name]
 

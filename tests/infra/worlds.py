@@ -92,7 +92,9 @@ def admit_roles(cluster: Cluster) -> None:
     Source: kubernetes-sigs/aws-iam-authenticator pkg/token/token.go.
     """
     users = {
-        access_key(name): User(f"arn:aws:sts::123456789012:assumed-role/lynceus-{STAGE}-{name}/x", "", (group,))
+        access_key(name): User(
+            f"arn:aws:sts::123456789012:assumed-role/lynceus-{STAGE}-{name}/x", "", (group,)
+        )
         for name, (_, group) in FUNCTIONS.items()
     }
     others = cluster.tokens.user_of
