@@ -213,10 +213,9 @@ def _literal(node: ast.expr) -> Hashable | None:
         return _Kind("list", tuple(keys)) if keys and all(isinstance(key, str) for key in keys) else None
     if type(node) is not ast.Constant or isinstance(node.value, bytes):
         return None
-    value = node.value
+    value: Any = node.value
     if type(value) in (int, float):
-        number = float(str(value)) if abs(value) < _EXACT else None  # type: ignore[arg-type, operator]  # a number
-        return None if number is None else _Kind("number", number)
+        return _Kind("number", float(value)) if abs(value) < _EXACT else None
     return _key(value)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from chalicelib.core.expressions import patterns
 from chalicelib.core.expressions.failures import Located
@@ -27,6 +27,7 @@ from chalicelib.core.expressions.nodes import (
     Sequence,
     offset_of,
     operands,
+    symbol_of,
 )
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.signatures import (
@@ -119,16 +120,16 @@ class _Checker:
             Let: self.let,
             Sequence: self.sequence,
             ast.IfExp: self.conditional,
-            ast.List: self.list,
-            ast.Dict: self.dict,
+            ast.List: self.list_literal,
+            ast.Dict: self.map_literal,
         }
 
     def visit(self, node: ast.expr) -> Nature:
         nature = self.natures[node] = self.visitors[type(node)](node)
         return nature
 
-    def fail(self, node: ast.expr, message: str, name: str = "") -> NoReturn:
-        raise Located(message, offset_of(node), name)
+    def failure(self, node: ast.expr, message: str, name: str = "") -> Located:
+        return Located(message, offset_of(node), name)
 
     def constant(self, node: ast.Constant) -> Nature:
         return _CONSTANTS[type(node.value)]
@@ -146,16 +147,16 @@ class _Checker:
             return nature_in_env
         if node.id in NAMES:
             return builtin_nature(node.id)
-        self.fail(node, f"unknown name {node.id}", node.id)
+        raise self.failure(node, f"unknown name {node.id}", node.id)
 
     def let(self, node: Let) -> Nature:
         name = node.name
         if name in self.environment:
-            self.fail(node, f"cannot redeclare {name}")
+            raise self.failure(node, f"cannot redeclare {name}")
         if name in NAMES:
-            self.fail(node, f"cannot redeclare builtin {name}")
+            raise self.failure(node, f"cannot redeclare builtin {name}")
         if any(name == visible for visible, _ in self.variables):
-            self.fail(node, f"cannot redeclare variable {name}")
+            raise self.failure(node, f"cannot redeclare variable {name}")
         value = self.visit(node.value)
         self.variables.append((name, value))
         body = self.visit(node.body)
@@ -164,13 +165,13 @@ class _Checker:
 
     def pointer(self, node: Pointer) -> Nature:
         if not self.scopes:
-            self.fail(node, "cannot use pointer accessor outside predicate")
+            raise self.failure(node, "cannot use pointer accessor outside predicate")
         collection, variables = self.scopes[-1]
         if node.name == "":
             return UNKNOWN if collection.unknown else collection.items()
         if node.name in variables:
             return variables[node.name]
-        self.fail(node, f"unknown pointer #{node.name}")
+        raise self.failure(node, f"unknown pointer #{node.name}")
 
     # --- operators ---
 
@@ -183,12 +184,12 @@ class _Checker:
             return nature
         elif nature.unknown:
             return UNKNOWN
-        symbol = node.symbol  # type: ignore[attr-defined]  # set by `unary`
-        self.fail(node, f"invalid operation: {symbol} (mismatched type {nature})")
+        symbol = symbol_of(node)
+        raise self.failure(node, f"invalid operation: {symbol} (mismatched type {nature})")
 
     def binary(self, node: ast.expr) -> Nature:
         parts = operands(node)
-        assert parts is not None  # noqa: S101  - the visitors' table sends only binary nodes
+        assert parts is not None  # noqa: S101  - for mypy: the tables send no other
         symbol, left_node, right_node = parts
         left, right = self.visit(left_node).dereferenced(), self.visit(right_node).dereferenced()
         if symbol == "in":
@@ -200,7 +201,7 @@ class _Checker:
                 self.pattern(node, right_node)
             result = _RULES[symbol](left, right)
         if result is None:
-            self.fail(node, f"invalid operation: {symbol} (mismatched types {left} and {right})")
+            raise self.failure(node, f"invalid operation: {symbol} (mismatched types {left} and {right})")
         return result
 
     def pattern(self, node: ast.expr, right: ast.expr) -> None:
@@ -209,7 +210,7 @@ class _Checker:
             try:
                 patterns.compile_pattern(right.value)
             except FunctionError as error:
-                self.fail(node, error.message)
+                raise self.failure(node, error.message) from None
 
     def contained(self, node: ast.expr, left: Nature, right: Nature) -> Nature | None:
         if (left.kind == "string" or left.unknown) and right.kind == "struct":
@@ -217,12 +218,12 @@ class _Checker:
         if right.kind == "map":
             key = right.keys()
             if not left.unknown and not left.assignable_to(key):
-                self.fail(node, f"cannot use {left} as type {key} in map key")
+                raise self.failure(node, f"cannot use {left} as type {key} in map key")
             return BOOL
         if right.array:
             item = right.items()
             if not left.comparable_to(item):
-                self.fail(node, f"cannot use {left} as type {item} in array")
+                raise self.failure(node, f"cannot use {left} as type {item} in array")
             return BOOL
         if right.unknown or (left.unknown and right.kind == "string"):
             return BOOL
@@ -231,7 +232,7 @@ class _Checker:
     def conditional(self, node: ast.IfExp) -> Nature:
         test = self.visit(node.test).dereferenced()
         if test.kind != "bool" and not test.unknown:
-            self.fail(node.test, f"non-bool expression (type {test}) used as condition")
+            raise self.failure(node.test, f"non-bool expression (type {test}) used as condition")
         body, orelse = self.visit(node.body), self.visit(node.orelse)
         if body.nil or orelse.nil:
             return orelse if body.nil else body
@@ -257,7 +258,7 @@ class _Checker:
             return UNKNOWN
         if key is not None:
             if base.nil:
-                self.fail(node, f"type nil has no field {key}")
+                raise self.failure(node, f"type nil has no field {key}")
             method = METHODS.get(base.type, {}).get(key)
             if method is not None:
                 return function_nature(Signature(method.parameters, (method.result,)))
@@ -266,16 +267,18 @@ class _Checker:
     def indexed(self, node: Member, base: Nature, index: Nature, key: str | None) -> Nature:
         if base.kind == "map":
             if not index.assignable_to(base.keys()) and not index.unknown:
-                self.fail(node.key, f"cannot use {index} to get an element from {base}")
+                raise self.failure(node.key, f"cannot use {index} to get an element from {base}")
             return base.items()
         if base.array:
             index = index.dereferenced()
             if not index.integer and not index.unknown:
-                self.fail(node.key, f"array elements can only be selected using an integer (got {index})")
+                raise self.failure(
+                    node.key, f"array elements can only be selected using an integer (got {index})"
+                )
             return base.items()
         if key is None:
-            self.fail(node, f"type {base}[{index}] is undefined")
-        self.fail(node, f"type {base} has no {'method' if node.called else 'field'} {key}")
+            raise self.failure(node, f"type {base}[{index}] is undefined")
+        raise self.failure(node, f"type {base} has no {'method' if node.called else 'field'} {key}")
 
     def environment_member(self, node: Member, key: str | None) -> Nature:
         """$env.name must exist unless it is asked for with ``?.``; of $env[…] nothing is checked."""
@@ -286,32 +289,32 @@ class _Checker:
             return nature
         if node.optional:
             return UNKNOWN
-        self.fail(node, f"unknown name {key}", key)
+        raise self.failure(node, f"unknown name {key}", key)
 
     def subscript(self, node: ast.Subscript) -> Nature:
         nature = self.visit(node.value)
         if nature.unknown:
             return UNKNOWN  # and its bounds stay unchecked
         if nature.kind != "string" and not nature.array:
-            self.fail(node, f"cannot slice {nature}")
+            raise self.failure(node, f"cannot slice {nature}")
         bounds = node.slice
-        assert isinstance(bounds, ast.Slice)  # noqa: S101  - the parser makes no other
+        assert isinstance(bounds, ast.Slice)  # noqa: S101  - for mypy: the tables send no other
         for bound in (bounds.lower, bounds.upper):
             if bound is not None:
                 index = self.visit(bound).dereferenced()
                 if not index.integer and not index.unknown:
-                    self.fail(bound, f"non-integer slice index {index}")
+                    raise self.failure(bound, f"non-integer slice index {index}")
         return nature
 
     # --- literals ---
 
-    def list(self, node: ast.List) -> Nature:
+    def list_literal(self, node: ast.List) -> Nature:
         natures = [self.visit(item) for item in node.elts]
         if len({nature.kind for nature in natures}) <= 1:
             return array_of(natures[-1] if natures else UNKNOWN)
         return ARRAY
 
-    def dict(self, node: ast.Dict) -> Nature:
+    def map_literal(self, node: ast.Dict) -> Nature:
         for key, value in zip(node.keys, node.values, strict=True):
             if key is not None:
                 self.visit(key)
@@ -326,7 +329,7 @@ class _Checker:
     def call(self, node: ast.Call) -> Nature:
         function = node.func
         if type(function) is ast.Name and function.id == "$env":
-            self.fail(node, "map[string]interface {} is not callable")
+            raise self.failure(node, "map[string]interface {} is not callable")
         nature = self.visit(function)
         if nature.unknown:
             return UNKNOWN  # and its arguments stay unchecked
@@ -338,9 +341,9 @@ class _Checker:
         elif isinstance(function, Member) and type(function.key) is ast.Constant:
             name = str(function.key.value) if type(function.key.value) is str else name
         if nature.nil:
-            self.fail(node, f"{name} is nil; cannot call nil as function")
+            raise self.failure(node, f"{name} is nil; cannot call nil as function")
         if nature.signature is None:
-            self.fail(node, f"{nature} is not callable")
+            raise self.failure(node, f"{nature} is not callable")
         result, problem = self.arguments(name, nature.signature, node.args, node)
         if problem is not None:
             raise problem
@@ -354,14 +357,14 @@ class _Checker:
             try:
                 result = validator([ANY_TYPE if nature.unknown else nature.type for nature in natures])
             except FunctionError as error:
-                self.fail(node, error.message)
+                raise self.failure(node, error.message) from None
             return nature_of(result)
         problem: Located | None = None
         for signature in OVERLOADS.get(name) or (LOOPS[name],):
             nature, problem = self.arguments(name, signature, arguments, node)
             if problem is None:
                 return nature
-        assert problem is not None  # noqa: S101  - there is an overload, and it did not fit
+        assert problem is not None  # noqa: S101  - for mypy: the tables send no other
         raise problem
 
     def arguments(
@@ -396,7 +399,7 @@ class _Checker:
 
     def get(self, node: Builtin) -> Nature:
         if len(node.arguments) != 2:
-            self.fail(node, f"invalid number of arguments (expected 2, got {len(node.arguments)})")
+            raise self.failure(node, f"invalid number of arguments (expected 2, got {len(node.arguments)})")
         target, key = node.arguments
         base, index = self.visit(target), self.visit(key).dereferenced()
         if type(target) is ast.Name and target.id == "$env":
@@ -407,13 +410,13 @@ class _Checker:
             return UNKNOWN
         if base.array:
             if not index.integer and not index.unknown:
-                self.fail(key, f"non-integer slice index {index}")
+                raise self.failure(key, f"non-integer slice index {index}")
             return base.items()
         if base.kind == "map":
             if not index.assignable_to(base.keys()) and not index.unknown:
-                self.fail(key, f"cannot use {index} to get an element from {base}")
+                raise self.failure(key, f"cannot use {index} to get an element from {base}")
             return base.items()
-        self.fail(target, f"type {base} does not support indexing")
+        raise self.failure(target, f"type {base} does not support indexing")
 
     # --- loops ---
 
@@ -431,7 +434,7 @@ class _Checker:
         name, arguments = node.name, node.arguments
         collection = self.visit(arguments[0]).dereferenced()
         if not collection.array and not collection.unknown:
-            self.fail(arguments[0], f"builtin {name} takes only array (got {collection})")
+            raise self.failure(arguments[0], f"builtin {name} takes only array (got {collection})")
         if len(arguments) == 1:  # count, sum
             if name == "count":
                 return INT
@@ -449,7 +452,7 @@ class _Checker:
     def third(self, name: str, argument: ast.expr) -> None:
         nature = self.visit(argument)
         if name == "sortBy" and nature.kind != "string" and not nature.unknown:
-            self.fail(argument, f"sortBy order argument must be a string (got {nature})")
+            raise self.failure(argument, f"sortBy order argument must be a string (got {nature})")
 
     def loop_result(self, node: Builtin, collection: Nature, predicate: Nature) -> Nature:
         name, body = node.name, predicate.out or UNKNOWN
@@ -457,10 +460,10 @@ class _Checker:
             if name == "sum":
                 return self.function(name, node, node.arguments)
             inputs = "two" if name == "reduce" else "one"
-            self.fail(node.arguments[1], f"predicate should has {inputs} input and one output param")
+            raise self.failure(node.arguments[1], f"predicate should has {inputs} input and one output param")
         out = nature_of(ANY_TYPE) if body.unknown else nature_of(body.type)
         if name in _BOOLEAN_PREDICATES and out.kind != "bool" and not out.unknown:
-            self.fail(node.arguments[1], f"predicate should return boolean (got {out})")
+            raise self.failure(node.arguments[1], f"predicate should return boolean (got {out})")
         item = UNKNOWN if collection.unknown else collection.items()
         results: dict[str, Nature] = {
             "filter": ARRAY if collection.unknown else array_of(item),

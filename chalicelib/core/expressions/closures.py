@@ -145,6 +145,16 @@ def at(error: FunctionError, offset: int) -> FunctionError:
     return error
 
 
+class Loop(NamedTuple):
+    """A loop to be bound: how to list the items, what to do with each, and whether they are raw."""
+
+    node: Builtin
+    listed: Run
+    body: Run
+    offset: int
+    raw: bool
+
+
 def binder_for(natures: Natures, constants: Mapping[str, Any] | None = None) -> Binder:
     """A binder of single nodes, for `explanations`, which opens and closes scopes itself."""
     return Binder(natures, constants or {})
@@ -174,8 +184,8 @@ class Binder:
             ast.IfExp: self.conditional,
             ast.Call: self.call,
             ast.Subscript: self.subscript,
-            ast.List: self.list,
-            ast.Dict: self.dict,
+            ast.List: self.list_literal,
+            ast.Dict: self.map_literal,
             Member: self.member,
             Chain: self.chain,
             Builtin: self.builtin,
@@ -212,7 +222,7 @@ class Binder:
         name, constants = node.id, self.constants
         for visible, place, raw in reversed(self.scope):
             if visible == name:
-                return Bound(lambda frame: frame.variables[place], raw)
+                return Bound(_variable(place), raw)
         if name == "$env":
             return Bound(lambda frame: {**clean(frame.env), **constants})
         if name in constants:
@@ -274,7 +284,7 @@ class Binder:
 
         return Bound(_placed(offset, item), self.items[-1])
 
-    def list(self, node: ast.List) -> Bound:
+    def list_literal(self, node: ast.List) -> Bound:
         runs = [self.cooked(item) for item in node.elts]
 
         def made(frame: Frame) -> Any:
@@ -284,7 +294,7 @@ class Binder:
 
         return Bound(_placed(offset_of(node) or 0, made), neutral=not runs)
 
-    def dict(self, node: ast.Dict) -> Bound:
+    def map_literal(self, node: ast.Dict) -> Bound:
         pairs = [
             (self.cooked(key), self.cooked(value))
             for key, value in zip(node.keys, node.values, strict=True)
@@ -303,13 +313,12 @@ class Binder:
     def path(self, node: ast.expr) -> tuple[ast.expr, list[tuple[str | int, bool, int]]]:
         """The root of dots and constant indexes, and the steps from there: key, optional, place."""
         steps: list[tuple[str | int, bool, int]] = []
-        while type(node) is Member and type(node.key) is ast.Constant:  # type: ignore[attr-defined]  # by kind
-            member: Any = node
-            key = member.key.value
-            if type(key) not in (str, int) or (type(key) is str and "\ufffd" in key):
+        while isinstance(node, Member) and type(node.key) is ast.Constant:
+            key = node.key.value
+            if not (isinstance(key, str) and "\ufffd" not in key) and type(key) is not int:
                 break
-            steps.append((key, member.optional, offset_of(member) or 0))
-            node = member.value
+            steps.append((key, node.optional, offset_of(node) or 0))
+            node = node.value
         return node, steps[::-1]
 
     def member(self, node: Member) -> Bound:
@@ -374,7 +383,7 @@ class Binder:
 
     def subscript(self, node: ast.Subscript) -> Bound:
         bounds = node.slice
-        assert isinstance(bounds, ast.Slice)  # noqa: S101  - the parser makes no other
+        assert isinstance(bounds, ast.Slice)  # noqa: S101  - for mypy: the tables send no other
         container = self.cooked(node.value)
         upper = self.cooked(bounds.upper) if bounds.upper else None
         lower = self.cooked(bounds.lower) if bounds.lower else None
@@ -506,12 +515,13 @@ class Binder:
         if kind is ast.Eq or kind is ast.NotEq:
             return self.equality(node, left, right, offset)
         quick = None
-        if type(right) is ast.Constant:
+        if isinstance(right, Folded):
+            if kind is ast.In and isinstance(right.value, KeySet):
+                quick = self.in_keys(left, right.value, offset)
+        elif isinstance(right, ast.Constant):
             if kind is Matches and type(right.value) is str:
                 return self.matched(left, right.value, offset)
             quick = self.compared_with(kind, left, right.value, offset)
-        elif kind is ast.In and isinstance(right, Folded) and isinstance(right.value, KeySet):
-            quick = self.in_keys(left, right.value, offset)
         if quick is not None:
             return Bound(quick)
         one, other, run = self.cooked(left), self.cooked(right), OPERATORS[kind]
@@ -607,8 +617,8 @@ class Binder:
 
     # --- loops ---
 
-    def loop(self, node: Builtin, make: Callable[[Builtin, Run, Run, int], Bound]) -> Bound:
-        """A loop over the items of its first argument; `make` gets how to list them and what to do each."""
+    def loop(self, node: Builtin, make: Callable[[Loop], Bound]) -> Bound:
+        """A loop over the items of its first argument, by the method made for it."""
         collection, raw, _ = self.bound(node.arguments[0])
         offset = offset_of(node) or 0
         self.items.append(raw)
@@ -616,28 +626,29 @@ class Binder:
             body = self.cooked(node.arguments[1])
         else:
             body = self.cooked(_placed_pointer(node))
-        bound = make(node, _listed(collection, offset, _fix(raw)), body, offset)
+        bound = make(Loop(node, _listed(collection, offset, _fix(raw)), body, offset, raw))
         self.items.pop()
         return Bound(bound.run, bound.raw)
 
-    def loop_any(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
-        return Bound(_search(listed, body, offset, wanted=True, found=True))
+    def loop_any(self, loop: Loop) -> Bound:
+        return Bound(_search(loop, wanted=True, found=True))
 
-    def loop_all(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
-        return Bound(_search(listed, body, offset, wanted=False, found=False))
+    def loop_all(self, loop: Loop) -> Bound:
+        return Bound(_search(loop, wanted=False, found=False))
 
-    def loop_none(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
-        return Bound(_search(listed, body, offset, wanted=True, found=False))
+    def loop_none(self, loop: Loop) -> Bound:
+        return Bound(_search(loop, wanted=True, found=False))
 
-    def loop_one(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
-        counted = _count(listed, body, offset, None)
+    def loop_one(self, loop: Loop) -> Bound:
+        counted = _count(loop, None)
         return Bound(lambda frame: counted(frame) == 1)
 
-    def loop_count(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
-        return Bound(_count(listed, body, offset, node.threshold))
+    def loop_count(self, loop: Loop) -> Bound:
+        return Bound(_count(loop, loop.node.threshold))
 
-    def loop_filter(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
-        raw = self.items[-1] if node.mapped is None else False
+    def loop_filter(self, loop: Loop) -> Bound:
+        node, listed, body, offset, item_raw = loop
+        raw = item_raw if node.mapped is None else False
         mapped = None if node.mapped is None else self.cooked(node.mapped)
 
         def filtered(frame: Frame) -> Any:
@@ -657,7 +668,9 @@ class Binder:
 
         return Bound(_placed(offset, filtered), raw)
 
-    def loop_map(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
+    def loop_map(self, loop: Loop) -> Bound:
+        _, listed, body, offset, _ = loop
+
         def mapped(frame: Frame) -> Any:
             items = listed(frame)
             outer, outer_index, made = frame.item, frame.index, []
@@ -671,7 +684,9 @@ class Binder:
 
         return Bound(_placed(offset, mapped))
 
-    def loop_sum(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
+    def loop_sum(self, loop: Loop) -> Bound:
+        _, listed, body, offset, _ = loop
+
         def summed(frame: Frame) -> Any:
             items = listed(frame)
             outer, outer_index, total = frame.item, frame.index, 0
@@ -684,8 +699,9 @@ class Binder:
 
         return Bound(_placed(offset, summed))
 
-    def found(self, node: Builtin, listed: Run, body: Run, offset: int, backwards: bool) -> Bound:
-        raw = self.items[-1] if node.mapped is None else False
+    def found(self, loop: Loop, backwards: bool) -> Bound:
+        node, listed, body, offset, item_raw = loop
+        raw = item_raw if node.mapped is None else False
         mapped = None if node.mapped is None else self.cooked(node.mapped)
         throws = node.throws
 
@@ -711,22 +727,21 @@ class Binder:
 
         return Bound(_placed(offset, find), raw)
 
-    def loop_find(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
-        return self.found(node, listed, body, offset, backwards=False)
+    def loop_find(self, loop: Loop) -> Bound:
+        return self.found(loop, backwards=False)
 
-    def loop_findLast(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:  # noqa: N802  - Go's
-        return self.found(node, listed, body, offset, backwards=True)
+    def loop_findLast(self, loop: Loop) -> Bound:  # noqa: N802  - Go's name
+        return self.found(loop, backwards=True)
 
-    def loop_findIndex(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:  # noqa: N802  - Go's
-        return Bound(_find_index(listed, body, offset, backwards=False))
+    def loop_findIndex(self, loop: Loop) -> Bound:  # noqa: N802  - Go's name
+        return Bound(_find_index(loop, backwards=False))
 
-    def loop_findLastIndex(  # noqa: N802  - Go's name
-        self, node: Builtin, listed: Run, body: Run, offset: int
-    ) -> Bound:
-        return Bound(_find_index(listed, body, offset, backwards=True))
+    def loop_findLastIndex(self, loop: Loop) -> Bound:  # noqa: N802  - Go's name
+        return Bound(_find_index(loop, backwards=True))
 
-    def loop_groupBy(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:  # noqa: N802  - Go's
-        fix = _fix(self.items[-1])
+    def loop_groupBy(self, loop: Loop) -> Bound:  # noqa: N802  - Go's name
+        _, listed, body, offset, item_raw = loop
+        fix = _fix(item_raw)
 
         def grouped(frame: Frame) -> Any:
             items = listed(frame)
@@ -740,8 +755,9 @@ class Binder:
 
         return Bound(_placed(offset, grouped))
 
-    def loop_sortBy(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:  # noqa: N802  - Go's
-        raw = self.items[-1]
+    def loop_sortBy(self, loop: Loop) -> Bound:  # noqa: N802  - Go's name
+        node, listed, body, offset, item_raw = loop
+        raw = item_raw
         order = self.cooked(node.arguments[2]) if len(node.arguments) == 3 else None
 
         def sorted_(frame: Frame) -> Any:
@@ -757,9 +773,10 @@ class Binder:
 
         return Bound(_placed(offset, sorted_), raw)
 
-    def loop_reduce(self, node: Builtin, listed: Run, body: Run, offset: int) -> Bound:
+    def loop_reduce(self, loop: Loop) -> Bound:
+        node, listed, body, offset, item_raw = loop
         start = self.cooked(node.arguments[2]) if len(node.arguments) == 3 else None
-        fix = _fix(self.items[-1])
+        fix = _fix(item_raw)
 
         def reduced(frame: Frame) -> Any:
             items = listed(frame)
@@ -779,6 +796,10 @@ class Binder:
             return total
 
         return Bound(_placed(offset, reduced))
+
+
+def _variable(place: int) -> Run:
+    return lambda frame: frame.variables[place]
 
 
 def _placed_pointer(node: Builtin) -> Pointer:
@@ -802,7 +823,7 @@ def _equality_with(
     """How to test equality with a literal, straight on a raw value; None where that could differ from Go."""
     if not isinstance(literal, ast.Constant):
         return None
-    value = literal.value
+    value: Any = literal.value
     if assertion is not None:
         if type(value) is not str or "\ufffd" in value:
             return None
@@ -812,16 +833,16 @@ def _equality_with(
             )
         )
     if value is None:
-        return lambda run, fix: lambda frame: is_nil(run(frame)) is wanted
+        return lambda run, _: lambda frame: is_nil(run(frame)) is wanted
     if type(value) is bool:
-        return lambda run, fix: lambda frame: (run(frame) is value) is wanted
+        return lambda run, _: lambda frame: (run(frame) is value) is wanted
     if type(value) is str and "\ufffd" not in value:
         # A string equals nothing but a string, and a surrogate only what has U+FFFD.
         compare = operator.eq if wanted else operator.ne
-        return lambda run, fix: lambda frame: compare(run(frame), value)
+        return lambda run, _: lambda frame: compare(run(frame), value)
     if type(value) in (int, float) and abs(value) < 2**53:
         # Below 2**53 an int that is to be a float64 has not changed by then.
-        return lambda run, fix: (
+        return lambda run, _: (
             lambda frame: (type(found := run(frame)) in values.NUMBERS and found == value) is wanted
         )
     if _is_list_of_text(literal):
@@ -939,8 +960,9 @@ def _listed(collection: Run, offset: int, fix: Callable[[Any], Any]) -> Run:
     return listed
 
 
-def _search(listed: Run, body: Run, offset: int, *, wanted: bool, found: bool) -> Run:
+def _search(loop: Loop, *, wanted: bool, found: bool) -> Run:
     """any, all and none: stop with `found` at the first item whose test is `wanted`."""
+    _, listed, body, offset, _ = loop
     unwanted, otherwise = not wanted, not found
 
     def search(frame: Frame) -> Any:
@@ -965,7 +987,9 @@ def _search(listed: Run, body: Run, offset: int, *, wanted: bool, found: bool) -
     return search
 
 
-def _count(listed: Run, body: Run, offset: int, threshold: int | None) -> Run:
+def _count(loop: Loop, threshold: int | None) -> Run:
+    _, listed, body, offset, _ = loop
+
     def count(frame: Frame) -> Any:
         items = listed(frame)
         outer, steps, found = frame.item, 0, 0
@@ -986,7 +1010,9 @@ def _count(listed: Run, body: Run, offset: int, threshold: int | None) -> Run:
     return _placed(offset, count)
 
 
-def _find_index(listed: Run, body: Run, offset: int, *, backwards: bool) -> Run:
+def _find_index(loop: Loop, *, backwards: bool) -> Run:
+    _, listed, body, offset, _ = loop
+
     def find_index(frame: Frame) -> Any:
         items = listed(frame)
         outer, result = frame.item, None

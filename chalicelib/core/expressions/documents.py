@@ -67,25 +67,25 @@ class _Scanner:
         value = self.value()
         self.spaces()
         if self.at < len(self.source):
-            self.unexpected("after top-level value")
+            raise self.unexpected("after top-level value")
         return value
 
     def spaces(self) -> None:
         match = _SPACE.match(self.source, self.at)
         self.at = match.end() if match else self.at
 
-    def unexpected(self, where: str, *, blank: bool = False) -> NoReturn:
+    def unexpected(self, where: str, *, blank: bool = False) -> FunctionError:
         """The mistake at this place; Go scans bytes, and names the first of a character.
 
         The end of the text looks like a blank to Go's scanner, which `blank` says is a mistake here.
         """
         if self.at >= len(self.source) and not blank:
-            raise FunctionError("unexpected end of JSON input")
+            return FunctionError("unexpected end of JSON input")
         char = chr(utf8(self.source[self.at])[0]) if self.at < len(self.source) else " "
         special = {"'": "'\\''", '"': "'\"'"}
         short = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\\": "\\\\"}
         shown = special.get(char) or f"'{short.get(char, char if char.isprintable() else _hex(char))}'"
-        raise FunctionError(f"invalid character {shown} {where}")
+        return FunctionError(f"invalid character {shown} {where}")
 
     def value(self) -> Any:
         """A value with all it holds; `open_` are the lists and maps around the place."""
@@ -130,16 +130,16 @@ class _Scanner:
         if char == ("]" if is_list else "}"):
             self.at += 1
             return False
-        self.unexpected("after array element" if is_list else "after object key:value pair")
+        raise self.unexpected("after array element" if is_list else "after object key:value pair")
 
     def key(self) -> str:
         self.spaces()
         if self.source[self.at : self.at + 1] != '"':
-            self.unexpected("looking for beginning of object key string")
+            raise self.unexpected("looking for beginning of object key string")
         key = self.string()
         self.spaces()
         if self.source[self.at : self.at + 1] != ":":
-            self.unexpected("after object key")
+            raise self.unexpected("after object key")
         self.at += 1
         return key
 
@@ -155,25 +155,25 @@ class _Scanner:
             return _number(match.group())
         if char == "-":
             self.at += 1
-            self.unexpected("in numeric literal", blank=True)
-        self.unexpected("looking for beginning of value")
+            raise self.unexpected("in numeric literal", blank=True)
+        raise self.unexpected("looking for beginning of value")
 
     def number_goes_on(self, digits: str) -> None:
         """A point or an exponent that nothing follows is a mistake of its own."""
         char = self.source[self.at : self.at + 1]
         if char == "." and "." not in digits and "e" not in digits.lower():
             self.at += 1
-            self.unexpected("after decimal point in numeric literal", blank=True)
+            raise self.unexpected("after decimal point in numeric literal", blank=True)
         if char in ("e", "E") and "e" not in digits.lower():
             self.at += 1
             if self.source[self.at : self.at + 1] in ("+", "-"):
                 self.at += 1
-            self.unexpected("in exponent of numeric literal", blank=True)
+            raise self.unexpected("in exponent of numeric literal", blank=True)
 
     def literal(self, word: str, value: Any) -> Any:
         for index, letter in enumerate(word):
             if self.source[self.at : self.at + 1] != letter:
-                self.unexpected(f"in literal {word} (expecting '{word[index]}')", blank=True)
+                raise self.unexpected(f"in literal {word} (expecting '{word[index]}')", blank=True)
             self.at += 1
         return value
 
@@ -193,7 +193,7 @@ class _Scanner:
                     return joined
                 return joined.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             if char != "\\":
-                self.unexpected("in string literal")
+                raise self.unexpected("in string literal")
             chunks.append(self.escape())
 
     def escape(self) -> str:
@@ -203,13 +203,13 @@ class _Scanner:
             self.at += 1
             return _ESCAPES[letter]
         if letter != "u":
-            self.unexpected("in string escape code", blank=True)
+            raise self.unexpected("in string escape code", blank=True)
         self.at += 1
         start = self.at
         for _ in range(4):
             char = self.source[self.at : self.at + 1]
             if not char or char not in "0123456789abcdefABCDEF":
-                self.unexpected("in \\u hexadecimal character escape", blank=True)
+                raise self.unexpected("in \\u hexadecimal character escape", blank=True)
             self.at += 1
         return chr(int(self.source[start : self.at], 16))
 

@@ -10,7 +10,7 @@ Source: expr v1.17.8 compiler/compiler.go, vm/vm.go.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import simpleeval
@@ -69,7 +69,7 @@ _UNARY: Final[Mapping[type[ast.AST], Callable[[Any], Any]]] = {
 }
 
 
-class Skipped(Exception):  # noqa: N818  - how ``?.`` leaves a chain, never an error
+class Skipped(Exception):  # how ``?.`` leaves a chain, never an error
     """A nil was found before ``?.``."""
 
 
@@ -112,7 +112,8 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
         """The node's value; a failure without a place gets this node's."""
         # Not simpleeval's own: it would search every result for Python functions, and there are none here.
         try:
-            return self.nodes[type(node)](node)
+            handler: Any = self.nodes[type(node)]
+            return handler(node)
         except FunctionError as error:
             if not hasattr(error, "offset"):
                 error.offset = offset_of(node) or 0  # type: ignore[attr-defined]  # the place, for the façade
@@ -120,7 +121,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
 
     # --- literals and names ---
 
-    def _eval_constant(self, node: ast.Constant) -> Any:  # type: ignore[override]  # static there
+    def _eval_constant(self, node: ast.Constant) -> Any:
         return node.value
 
     def _eval_name(self, node: ast.Name) -> Any:
@@ -148,7 +149,9 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
 
     def _eval_dict(self, node: ast.Dict) -> Any:
         pairs = [
-            (self._eval(key), self._eval(value)) for key, value in zip(node.keys, node.values, strict=True)
+            (self._eval(key), self._eval(value))
+            for key, value in zip(node.keys, node.values, strict=True)
+            if key is not None
         ]
         self.budget.grow(len(pairs))
         # Go fills the map from the last pair to the first, so the first of equal keys stays.
@@ -206,7 +209,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
 
     def _eval_subscript(self, node: ast.Subscript) -> Any:
         container, bounds = self._eval(node.value), node.slice
-        assert isinstance(bounds, ast.Slice)  # noqa: S101  - the parser makes no other
+        assert isinstance(bounds, ast.Slice)  # noqa: S101  - for mypy: the tables send no other
         high = self._eval(bounds.upper) if bounds.upper else operations.size_for_slice(container)
         low = self._eval(bounds.lower) if bounds.lower else 0
         return operations.slice_of(container, low, high)
@@ -235,7 +238,9 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
     def _eval_predicate(self, node: Predicate) -> Any:
         return self._eval(node.body)
 
-    def _each(self, node: Builtin, items: list[Any], body: ast.expr | None, backwards: bool = False) -> Any:
+    def _each(
+        self, items: list[Any], body: ast.expr | None, backwards: bool = False
+    ) -> Iterator[tuple[int, Any]]:
         """For each item: its index, and what the body gives with ``#`` being the item."""
         scope: dict[str, Any] = {"": None, "index": 0}
         indexes = range(len(items) - 1, -1, -1) if backwards else range(len(items))
@@ -249,9 +254,9 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
                 self.scopes.pop()
             yield index, value
 
-    def _tests(self, node: Builtin, items: list[Any], backwards: bool = False) -> Any:
+    def _tests(self, node: Builtin, items: list[Any], backwards: bool = False) -> Iterator[tuple[int, bool]]:
         body = node.arguments[1] if len(node.arguments) > 1 else None
-        for index, value in self._each(node, items, body, backwards):
+        for index, value in self._each(items, body, backwards):
             yield index, need_bool(value)
 
     def _mapped(self, node: Builtin, items: list[Any], index: int) -> Any:
@@ -273,7 +278,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
         return not any(test for _, test in self._tests(node, items))
 
     def _loop_one(self, node: Builtin, items: list[Any]) -> bool:
-        return sum(test for _, test in self._tests(node, items)) == 1
+        return [test for _, test in self._tests(node, items)].count(True) == 1
 
     def _loop_filter(self, node: Builtin, items: list[Any]) -> list[Any]:
         made = [self._mapped(node, items, index) for index, test in self._tests(node, items) if test]
@@ -281,7 +286,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
         return made
 
     def _loop_map(self, node: Builtin, items: list[Any]) -> list[Any]:
-        made = [value for _, value in self._each(node, items, node.arguments[1])]
+        made = [value for _, value in self._each(items, node.arguments[1])]
         self.budget.grow(len(made))
         return made
 
@@ -296,7 +301,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
     def _loop_sum(self, node: Builtin, items: list[Any]) -> Any:
         total: Any = 0
         body = node.arguments[1] if len(node.arguments) > 1 else None
-        for _, value in self._each(node, items, body):
+        for _, value in self._each(items, body):
             total = operations.add(value, total)
         return total
 
@@ -319,13 +324,13 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
 
     def _loop_groupBy(self, node: Builtin, items: list[Any]) -> GroupMap:  # noqa: N802  - Go's name
         groups = GroupMap()
-        for index, key in self._each(node, items, node.arguments[1]):
+        for index, key in self._each(items, node.arguments[1]):
             groups.setdefault(key_of(key), []).append(need_item(items[index]))
         return groups
 
     def _loop_sortBy(self, node: Builtin, items: list[Any]) -> list[Any]:  # noqa: N802  - Go's name
         descending = sort_order(self._eval(node.arguments[2])) if len(node.arguments) == 3 else False
-        keys = [value for _, value in self._each(node, items, node.arguments[1])]
+        keys = [value for _, value in self._each(items, node.arguments[1])]
         return sorted_by(items, keys, descending, self.budget)
 
     def _loop_reduce(self, node: Builtin, items: list[Any]) -> Any:

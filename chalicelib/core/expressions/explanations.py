@@ -19,8 +19,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from chalicelib.core.expressions.closures import Frame, binder_for, loop_variables
 from chalicelib.core.expressions.checker import Natures
+from chalicelib.core.expressions.closures import Frame, binder_for, loop_variables
 from chalicelib.core.expressions.nodes import (
     Builtin,
     Let,

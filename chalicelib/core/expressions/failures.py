@@ -57,7 +57,7 @@ class ExpressionError(Misconfigured):
         return self.message + self.snippet + (f"\n{self.hint}" if self.hint else "")
 
 
-class Located(Exception):  # noqa: N818  - a carrier between modules, never seen outside
+class Located(Exception):  # a carrier between modules, never seen outside
     """A compile error at a place; the façade, which knows the source, turns it into ExpressionError."""
 
     def __init__(self, message: str, offset: int | None, name: str = "") -> None:

@@ -33,7 +33,7 @@ def deep(levels: int) -> Iterator[None]:
     limit guards nothing but against endless recursion. The limit is the interpreter's, hence the count of
     open blocks: the last one to close puts the old limit back.
     """
-    global _open, _before  # noqa: PLW0603  - the limit itself is global to the interpreter
+    global _open, _before  # the limit itself is global to the interpreter
     needed = min(levels, MAX_NESTING) * FRAMES_PER_LEVEL + 1_000
     with _lock:
         if _open == 0:

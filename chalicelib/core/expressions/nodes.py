@@ -18,10 +18,18 @@ optimizer builds new nodes. Positions are Python's: `lineno` from 1, `col_offset
 from __future__ import annotations
 
 import ast
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 
-class Member(ast.expr):
+class Node(ast.expr):
+    """What our own nodes have in common; as with Python's, fields are given by name."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None: ...
+
+
+class Member(Node):
     """`value.key`, `value[key]`, and with `optional` the forms with ``?.``."""
 
     _fields = ("value", "key")
@@ -31,14 +39,14 @@ class Member(ast.expr):
     called: bool  # the name of a method call
 
 
-class Chain(ast.expr):
+class Chain(Node):
     """How far a nil found by ``?.`` jumps: to the end of this node."""
 
     _fields = ("value",)
     value: ast.expr
 
 
-class Builtin(ast.expr):
+class Builtin(Node):
     """A call of one of expr's own functions; the optimizer's notes on a loop are `shape`."""
 
     _fields = ("arguments",)
@@ -49,21 +57,21 @@ class Builtin(ast.expr):
     threshold: int | None  # of count: enough
 
 
-class Predicate(ast.expr):
+class Predicate(Node):
     """What a loop does with each item."""
 
     _fields = ("body",)
     body: ast.expr
 
 
-class Pointer(ast.expr):
+class Pointer(Node):
     """``#`` (name ""), ``#index`` or ``#acc``."""
 
     _fields = ()
     name: str
 
 
-class Let(ast.expr):
+class Let(Node):
     """``let name = value; body``."""
 
     _fields = ("value", "body")
@@ -72,14 +80,14 @@ class Let(ast.expr):
     body: ast.expr
 
 
-class Sequence(ast.expr):
+class Sequence(Node):
     """Expressions one after the other; the last one's value counts."""
 
     _fields = ("values",)
     values: list[ast.expr]
 
 
-class Coalesce(ast.expr):
+class Coalesce(Node):
     """``left ?? right``."""
 
     _fields = ("left", "right")
@@ -89,6 +97,12 @@ class Coalesce(ast.expr):
 
 class Folded(ast.Constant):
     """A value the optimizer has put in place of a literal: an array, or a set of keys for ``in``."""
+
+    value: Any
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None: ...
 
 
 class Range(ast.operator):
@@ -163,7 +177,7 @@ class Positions:
             line = low + 1
         node.lineno = line
         node.col_offset = offset - self.starts[line - 1]
-        node.offset = offset  # type: ignore[attr-defined]  # ours, beside Python's two
+        _any(node).offset = offset
 
 
 def offset_of(node: ast.AST) -> int | None:
@@ -173,14 +187,15 @@ def offset_of(node: ast.AST) -> int | None:
 
 def placed_like(node: ast.expr, other: ast.expr) -> ast.expr:
     """The node, at the position of the other; what the optimizer made up stands at the very start."""
-    node.lineno, node.col_offset = getattr(other, "lineno", 1), getattr(other, "col_offset", 0)
-    node.offset = getattr(other, "offset", 0)  # type: ignore[attr-defined]  # ours, beside Python's two
+    made: Any = node
+    made.lineno, made.col_offset = getattr(other, "lineno", 1), getattr(other, "col_offset", 0)
+    made.offset = getattr(other, "offset", 0)
     return node
 
 
 def binary(symbol: str, left: ast.expr, right: ast.expr) -> ast.expr:
-    """The node for a binary operator as it is written; `symbol_of` gives the spelling back."""
-    node: ast.expr
+    """The node for a binary operator as it is written; `operands` gives the spelling back."""
+    node: Any
     if symbol in COMPARE:
         node = ast.Compare(left=left, ops=[COMPARE[symbol]], comparators=[right])
     elif symbol in BINARY:
@@ -189,26 +204,36 @@ def binary(symbol: str, left: ast.expr, right: ast.expr) -> ast.expr:
         node = ast.BoolOp(op=BOOLEAN[symbol], values=[left, right])
     else:
         node = Coalesce(left=left, right=right)
-    node.symbol = symbol  # type: ignore[attr-defined]  # Python's nodes do not keep the spelling
-    return node
+    node.symbol = symbol  # Python's nodes do not keep the spelling
+    made: ast.expr = node
+    return made
 
 
 def operands(node: ast.expr) -> tuple[str, ast.expr, ast.expr] | None:
     """Spelling, left and right of a binary operator; None for every other node."""
-    kind = type(node)
+    kind, one = type(node), _any(node)
     if kind is ast.Compare:
-        return node.symbol, node.left, node.comparators[0]  # type: ignore[attr-defined]  # told apart by kind
+        return one.symbol, one.left, one.comparators[0]
     if kind is ast.BinOp or kind is Coalesce:
-        return node.symbol, node.left, node.right  # type: ignore[attr-defined]  # told apart by kind
+        return one.symbol, one.left, one.right
     if kind is ast.BoolOp:
-        return node.symbol, node.values[0], node.values[1]  # type: ignore[attr-defined]  # told apart by kind
+        return one.symbol, one.values[0], one.values[1]
     return None
+
+
+def _any(node: ast.expr) -> Any:
+    return node
 
 
 def unary(symbol: str, operand: ast.expr) -> ast.UnaryOp:
     node = ast.UnaryOp(op=UNARY[symbol], operand=operand)
-    node.symbol = symbol  # type: ignore[attr-defined]  # Python's nodes do not keep the spelling
+    _any(node).symbol = symbol  # Python's nodes do not keep the spelling
     return node
+
+
+def symbol_of(node: ast.UnaryOp) -> str:
+    """How a unary operator is written: "!" or "not"."""
+    return str(_any(node).symbol)
 
 
 def constant(value: Any) -> ast.Constant:

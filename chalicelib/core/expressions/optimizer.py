@@ -69,16 +69,15 @@ class _Optimizer:
         stack: list[ast.AST] = [tree]
         while stack:
             node = stack.pop()
-            kind = type(node)
-            if kind is ast.Constant:
+            if type(node) is ast.Constant:
                 continue
-            if kind is Builtin:
-                found.add(node.name)  # type: ignore[attr-defined]  # told apart by kind
-            elif kind is ast.Compare:
-                found.add(node.symbol)  # type: ignore[attr-defined]  # told apart by kind
-            children = list(_children(node))
+            if isinstance(node, Builtin):
+                found.add(node.name)
+            elif isinstance(node, ast.Compare) and type(node.ops[0]) is ast.In:
+                found.add("in")
+            children = _children(node)
             stack += children
-            if kind is not Member and any(type(child) is ast.Constant for child in children):
+            if not isinstance(node, Member) and any(type(child) is ast.Constant for child in children):
                 found.add("constant")
         return found
 
@@ -158,7 +157,7 @@ class _Optimizer:
         return node if value is None else self.constant(node, value)
 
     def folded_unary(self, node: ast.expr) -> ast.expr:
-        assert isinstance(node, ast.UnaryOp)  # noqa: S101  - told apart by kind
+        assert isinstance(node, ast.UnaryOp)  # noqa: S101  - for mypy: the tables send no other
         value = _constant(node.operand)
         if value is None:
             return node
@@ -182,7 +181,7 @@ class _Optimizer:
         return node
 
     def folded_list(self, node: ast.expr) -> ast.expr:
-        assert isinstance(node, ast.List)  # noqa: S101  - told apart by kind
+        assert isinstance(node, ast.List)  # noqa: S101  - for mypy: the tables send no other
         if not node.elts:
             return node
         made = []
@@ -195,7 +194,7 @@ class _Optimizer:
 
     def folded_filter(self, node: ast.expr) -> ast.expr:
         """filter(filter(xs, p), q) is filter(xs, p && q)."""
-        assert isinstance(node, Builtin)  # noqa: S101  - told apart by kind
+        assert isinstance(node, Builtin)  # noqa: S101  - for mypy: the tables send no other
         inner = _builtin(node.arguments[0], "filter") if node.name == "filter" else None
         if inner is None:
             return node
@@ -207,9 +206,11 @@ class _Optimizer:
     def in_array(self, node: ast.expr) -> ast.expr:
         """A literal list of strings, or of ints asked about an int, becomes a set of keys."""
         parts = operands(node)
-        if parts is None or parts[0] != "in" or type(parts[2]) is not ast.List or not parts[2].elts:
+        if parts is None or parts[0] != "in":
             return node
         _, left, right = parts
+        if not isinstance(right, ast.List) or not right.elts:
+            return node
         keys = [_constant(item) for item in right.elts]
         if self.nature(left).kind == "int" and all(type(key) is int for key in keys):
             key_set = KeySet(frozenset(keys), "int")
@@ -230,7 +231,10 @@ class _Optimizer:
         ends = _constant_range(right)
         if ends is None:
             return node
-        low, high = nodes.binary(">=", left, ends[0]), nodes.binary("<=", left, ends[1])
+        low = nodes.binary(">=", left, nodes.constant(ends[0]))
+        high = nodes.binary("<=", left, nodes.constant(ends[1]))
+        for end in (low, high):
+            self.natures[end] = BOOL
         return self.replaced(node, nodes.binary("and", low, high))
 
     # --- loops ---
@@ -287,9 +291,9 @@ class _Optimizer:
         if not isinstance(node, Builtin) or node.name not in ("sum", "reduce"):
             return node
         ends = _constant_range(node.arguments[0])
-        if ends is None or ends[1].value < ends[0].value:
+        if ends is None or ends[1] < ends[0]:
             return node
-        low, high = ends[0].value, ends[1].value
+        low, high = ends
         count = wrap(high - low + 1)
         twice = wrap(count * wrap(low + high))
         total = -(-twice // 2) if twice < 0 else twice // 2
@@ -344,7 +348,7 @@ class _Optimizer:
         self.natures[made] = self.nature(count)
         nodes.placed_like(made, count)
         parts = operands(node)
-        assert parts is not None  # noqa: S101  - it is a comparison
+        assert parts is not None  # noqa: S101  - for mypy: the tables send no other
         return self.replaced(node, nodes.binary(symbol, made, parts[2]))
 
 
@@ -385,19 +389,13 @@ def _body(loop: Builtin) -> ast.expr:
     return predicate.body if isinstance(predicate, Predicate) else predicate
 
 
-def _constant_range(node: ast.expr) -> tuple[ast.Constant, ast.Constant] | None:
+def _constant_range(node: ast.expr) -> tuple[int, int] | None:
     """Both ends of ``1..5``."""
     parts = operands(node)
     if parts is None or parts[0] != "..":
         return None
-    _, low, high = parts
-    if (
-        type(low) is ast.Constant
-        and type(high) is ast.Constant
-        and type(low.value) is type(high.value) is int
-    ):
-        return low, high
-    return None
+    low, high = _constant(parts[1]), _constant(parts[2])
+    return (low, high) if type(low) is int and type(high) is int else None
 
 
 def _compared_count(node: ast.expr) -> tuple[str, Builtin, int] | None:

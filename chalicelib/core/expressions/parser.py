@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Collection
-from typing import Final, NamedTuple, NoReturn
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
 from chalicelib.core.expressions import nodes
 from chalicelib.core.expressions.failures import Located
 from chalicelib.core.expressions.limits import MAX_NESTING, MAX_NODES
 from chalicelib.core.expressions.nodes import (
-    Builtin,
     Chain,
     Let,
     Member,
@@ -129,11 +128,11 @@ class _Parser:
         if self.current.kind == ERROR:
             raise Located(str(self.current.value), self.current.offset)
 
-    def fail(self, message: str, token: Token | None = None) -> NoReturn:
-        raise Located(message, (token or self.current).offset)
+    def failure(self, message: str, token: Token | None = None) -> Located:
+        return Located(message, (token or self.current).offset)
 
-    def unexpected(self) -> NoReturn:
-        self.fail(f"unexpected token {self.current}")
+    def unexpected(self) -> Located:
+        return self.failure(f"unexpected token {self.current}")
 
     def is_operator(self, value: str) -> bool:
         return self.current.kind == OPERATOR and self.current.value == value
@@ -141,13 +140,13 @@ class _Parser:
     def expect(self, value: str) -> None:
         """Go on over an operator or bracket."""
         if self.current.value != value or self.current.kind in (STRING, BYTES, IDENTIFIER):
-            self.unexpected()
+            raise self.unexpected()
         self.next()
 
     def expect_name(self) -> Token:
         token = self.current
         if token.kind != IDENTIFIER:
-            self.unexpected()
+            raise self.unexpected()
         self.next()
         return token
 
@@ -161,7 +160,7 @@ class _Parser:
     def counted(self) -> None:
         self.count += 1
         if self.count > MAX_NODES:
-            self.fail("compilation failed: expression exceeds maximum allowed nodes")
+            raise self.failure("compilation failed: expression exceeds maximum allowed nodes")
 
     # --- productions ---
 
@@ -169,7 +168,7 @@ class _Parser:
         """program = sequence EOF"""
         node = self.sequence()
         if self.current.kind != EOF:
-            self.unexpected()
+            raise self.unexpected()
         return node
 
     def sequence(self) -> ast.expr:
@@ -188,7 +187,7 @@ class _Parser:
         """expression = let | if | primary { operator expression } [ "?" expression ":" expression ]"""
         self.nesting += 1
         if self.nesting > MAX_NESTING:
-            self.fail("compilation failed: expression nests too deep")
+            raise self.failure("compilation failed: expression nests too deep")
         if precedence == 0 and self.current.kind == OPERATOR:
             if self.current.value == "let":
                 node = self.let()
@@ -219,7 +218,7 @@ class _Parser:
                     self.next()
                 if str(token.value) not in NEGATABLE:
                     self.next()
-                    self.unexpected()
+                    raise self.unexpected()
             binding = BINARY.get(str(token.value))
             if binding is None or binding.precedence < precedence:
                 break
@@ -238,7 +237,7 @@ class _Parser:
             name = self.expect_name()
             return self.call(name, [left], may_be_overridden=True)
         if previous == "??" and symbol != "??":
-            self.fail(
+            raise self.failure(
                 f"Operator ({symbol}) and coalesce expressions (??) cannot be mixed."
                 " Wrap either by parentheses.",
                 token,
@@ -355,7 +354,7 @@ class _Parser:
             return self.postfix(self.array(token))
         if value == "{":
             return self.postfix(self.map(token))
-        self.unexpected()
+        raise self.unexpected()
 
     def number(self, text: str) -> int | float:
         """The value of a number; a mistake is reported at the token after it, as Go does."""
@@ -363,20 +362,25 @@ class _Parser:
         base, name = _PREFIXED.get(lowered[:2], (10, "integer"))
         if name != "hex" and ("." in lowered or "e" in lowered):
             if not _FLOAT.fullmatch(text):
-                self.fail(f'invalid float literal: strconv.ParseFloat: parsing "{text}": invalid syntax')
+                raise self.failure(
+                    f'invalid float literal: strconv.ParseFloat: parsing "{text}": invalid syntax'
+                )
             number = float(text)
             if number in (float("inf"), float("-inf")):
-                self.fail(f'invalid float literal: strconv.ParseFloat: parsing "{text}": value out of range')
+                raise self.failure(
+                    f'invalid float literal: strconv.ParseFloat: parsing "{text}": value out of range'
+                )
             return number
         digits = text if base == 10 else text[2:]
-        function = "strconv.ParseInt"
         valid = digits != "" and all(char in "0123456789abcdef"[:base] for char in digits.lower())
         if not valid:
-            self.fail(f'invalid {name} literal: {function}: parsing "{text}": invalid syntax')
+            raise self.failure(f'invalid {name} literal: strconv.ParseInt: parsing "{text}": invalid syntax')
         significant = digits.lstrip("0") or "0"
         # Python refuses to read thousands of decimal digits; no 64-bit number has more than 64.
         if len(significant) > 64 or int(significant, base) >= 2**63:
-            self.fail(f'invalid {name} literal: {function}: parsing "{text}": value out of range')
+            raise self.failure(
+                f'invalid {name} literal: strconv.ParseInt: parsing "{text}": value out of range'
+            )
         return int(significant, base)
 
     def call(self, name: Token, arguments: list[ast.expr], *, may_be_overridden: bool) -> ast.expr:
@@ -398,7 +402,7 @@ class _Parser:
             if self.current.value == ")" and self.current.kind not in (STRING, BYTES):
                 if kind.endswith("?"):
                     break
-                self.fail(f"expected at least {len(wanted)} arguments")
+                raise self.failure(f"expected at least {len(wanted)} arguments")
             if index > 0:
                 self.expect(",")
             arguments.append(self.predicate() if kind.startswith("predicate") else self.expression(0))
@@ -433,7 +437,7 @@ class _Parser:
         else:
             node = self.expression(0)
             if self.is_operator(";"):
-                self.fail("wrap predicate with brackets { and }")
+                raise self.failure("wrap predicate with brackets { and }")
         self.predicates -= 1
         return self.made(Predicate(body=node), start.offset)
 
@@ -461,7 +465,7 @@ class _Parser:
                 if self.closes("}"):
                     break
                 if self.is_operator(","):
-                    self.unexpected()
+                    raise self.unexpected()
             keys.append(self.map_key())
             self.expect(":")
             values.append(self.expression(0))
@@ -478,7 +482,7 @@ class _Parser:
             return key
         if token.value == "(" and token.kind != BYTES:
             return self.expression(0)
-        self.fail(
+        raise self.failure(
             "a map key must be a quoted string, a number, a identifier, or an expression enclosed in"
             f" parentheses (unexpected token {token})"
         )
@@ -503,10 +507,10 @@ class _Parser:
     def member(self, node: ast.expr, *, optional: bool) -> ast.expr:
         name = self.current
         if name.kind == EOF:
-            self.fail("unexpected end of expression")
+            raise self.failure("unexpected end of expression")
         self.next()
         if name.kind != IDENTIFIER and (name.kind != OPERATOR or not is_name(str(name.value))):
-            self.fail("expected name")
+            raise self.failure("expected name")
         key = self.made(nodes.constant(name.value), name.offset)
         chained = isinstance(node, Chain)
         if isinstance(node, Chain):
@@ -524,13 +528,13 @@ class _Parser:
         """index = "[" expression "]" | "[" [ expression ] ":" [ expression ] "]" """
         self.next()
         low = None if self.is_operator(":") else self.expression(0)
-        if self.is_operator(":"):
+        if low is None or self.is_operator(":"):
             self.next()
             high = None if self.closes("]") else self.expression(0)
             bounds = ast.Slice(lower=low, upper=high)
             made = self.made(ast.Subscript(value=node, slice=bounds, ctx=_LOAD), token.offset)
         else:
-            made = self.made(_member(node, low or nodes.constant(None), optional), token.offset)
+            made = self.made(_member(node, low, optional), token.offset)
             if optional:
                 made = self.made(Chain(value=made), token.offset)
         self.expect("]")
@@ -545,5 +549,3 @@ def _member(node: ast.expr, key: ast.expr, optional: bool) -> Member:
 
 _LOAD = ast.Load()
 _WORD_CONSTANTS: Final = {"true": True, "false": False, "nil": None}
-
-Parse = Callable[[list[Token], Positions, Collection[str]], ast.expr]

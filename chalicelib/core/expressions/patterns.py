@@ -16,7 +16,7 @@ from typing import Any, Final
 import re2
 
 from chalicelib.core.expressions.panics import FunctionError
-from chalicelib.core.expressions.values import has_stray_bytes, printable
+from chalicelib.core.expressions.values import printable
 
 MAX_PATTERN: Final = 1 << 18  # characters
 MAX_HEIGHT: Final = 1000
@@ -24,10 +24,14 @@ _MANY_GROUPS: Final = 300  # fewer cannot make a tree too high
 
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
-_OPTIONS.never_capture = True  # only whether it matches is ever asked
+_OPTIONS.never_capture = True  # `matches` asks only whether
 _OPTIONS.max_mem = 32 << 20
+_CAPTURING = re2.Options()
+_CAPTURING.log_errors = False
+_CAPTURING.max_mem = _OPTIONS.max_mem
 
 _ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(?:[pP]\{[^}]*\}|x\{[^}]*\}|.)", re.DOTALL)
+_STRAY = re.compile("[\udc80-\udcff]")
 _GROUP_NAME = re.compile(r"\(\?P?<([A-Za-z0-9_]+)>")
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\??")
 # https://www.unicode.org/Public/UCD/latest/ucd/PropertyValueAliases.txt, as far as Go has them for categories
@@ -63,23 +67,25 @@ _COMPLAINTS: Final = {
 
 
 @lru_cache(maxsize=1024)
-def compile_pattern(pattern: str) -> Any:
-    """The compiled pattern; raises FunctionError with Go's complaint."""
+def compile_pattern(pattern: str, *, capture: bool = False) -> Any:
+    """The compiled pattern, which tells its groups if `capture`; raises FunctionError with Go's complaint."""
+    options = _CAPTURING if capture else _OPTIONS
     if len(pattern) > MAX_PATTERN:
         raise FunctionError("error parsing regexp: expression too large")
-    if has_stray_bytes(pattern):
-        raise _complaint("invalid UTF-8", printable(pattern))
+    stray = _STRAY.search(pattern)
+    if stray is not None:
+        raise _complaint("invalid UTF-8", pattern[stray.start() :])
     if "\\C" in pattern and any(match.group() == "\\C" for match in _ESCAPE.finditer(pattern)):
         raise _complaint("invalid escape sequence", "\\C")
     if pattern.count("(") >= _MANY_GROUPS and _height(pattern) > MAX_HEIGHT:
         raise _complaint("expression nests too deeply", pattern)
     try:
-        return _compiled(pattern)
+        return _compiled(pattern, options)
     except re2.error as error:
         for other in (_GROUP_NAME.sub("(", pattern), _ESCAPE.sub(_renamed, pattern)):
             if other != pattern:
                 try:
-                    return _compiled(other)
+                    return _compiled(other, options)
                 except re2.error:
                     continue
         raise _translated(error, pattern) from None
@@ -95,9 +101,9 @@ def search(compiled: Any, value: str) -> bool:
     return compiled.search(encoded) is not None
 
 
-def _compiled(pattern: str) -> Any:
+def _compiled(pattern: str, options: Any) -> Any:
     # Bytes, so that re2 does not count characters; they are still UTF-8 to it.
-    return re2.compile(pattern.encode(), options=_OPTIONS)
+    return re2.compile(pattern.encode(), options=options)
 
 
 def _complaint(problem: str, fragment: str) -> FunctionError:

@@ -16,6 +16,7 @@ from chalicelib.core.expressions.nodes import (
     Predicate,
     Sequence,
     operands,
+    symbol_of,
 )
 from chalicelib.core.expressions.parser import BINARY, UNARY
 from chalicelib.core.expressions.tokens import is_name, quoted
@@ -117,7 +118,7 @@ class _Writer:
         return f"{self.within(node.test, 0)} ? {self.write(node.body)} : {self.write(node.orelse)}"
 
     def unary(self, node: ast.UnaryOp) -> str:
-        symbol = str(getattr(node, "symbol", ""))
+        symbol = symbol_of(node)
         space = " " if symbol.isalpha() else ""
         return f"{symbol}{space}{self.within(node.operand, UNARY[symbol])}"
 
@@ -128,7 +129,7 @@ def _precedence(node: ast.expr) -> int:
         # `??` may not stand beside another operator without parentheses.
         return _LOOSEST if isinstance(node, Coalesce) else BINARY[parts[0]].precedence
     if isinstance(node, ast.UnaryOp):
-        return UNARY[str(getattr(node, "symbol", "-"))]
+        return UNARY[symbol_of(node)]
     if isinstance(node, ast.IfExp | Let | Sequence):
         return _LOOSEST
     return _TIGHTEST

@@ -24,7 +24,7 @@ EOF: Final = "EOF"
 ERROR: Final = "Error"
 
 WORDS: Final = frozenset(
-    "not in or and matches contains startsWith endsWith let if else".split()
+    {"not", "in", "or", "and", "matches", "contains", "startsWith", "endsWith", "let", "if", "else"}
 )  # operators made of letters
 
 
@@ -137,7 +137,7 @@ def tokenize(source: str) -> list[Token]:
     return tokens
 
 
-class _Mistake(Exception):  # noqa: N818  - never leaves this module
+class _Mistake(Exception):  # never leaves this module
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
         self.message, self.offset = message, offset

@@ -578,7 +578,7 @@ def equal(a: Any, b: Any, meter: Meter | None = None) -> bool:
         if len(a) != len(b):
             return False
         # No all(…): a value may nest deep, and only plain calls leave the C stack alone.
-        for x, y in zip(items_of(a), items_of(b), strict=True):
+        for x, y in zip(items_of(a), items_of(b), strict=True):  # noqa: SIM110  - plain calls leave the C stack alone
             if not equal(x, y, meter):
                 return False
         return True
@@ -617,7 +617,7 @@ def deep_equal(a: Any, b: Any, meter: Meter) -> bool:
             return True
         if len(a) != len(b):
             return False
-        for key, item in a.items():
+        for key, item in a.items():  # noqa: SIM110  - plain calls leave the C stack alone
             if key not in b or not deep_equal(item, b[key], meter):
                 return False
         return True
@@ -626,7 +626,7 @@ def deep_equal(a: Any, b: Any, meter: Meter) -> bool:
             return True
         if is_nil(a) != is_nil(b) or len(a) != len(b):
             return False
-        for x, y in zip(a, b, strict=True):
+        for x, y in zip(a, b, strict=True):  # noqa: SIM110  - plain calls leave the C stack alone
             if not deep_equal(x, y, meter):
                 return False
         return True
