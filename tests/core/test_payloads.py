@@ -145,6 +145,11 @@ def test_a_long_broken_body_is_refused_without_looking_for_gos_words() -> None:
         decode(b'["' + b"x" * EXACT_LIMIT)
 
 
+def test_a_long_body_that_is_deep_is_refused_before_it_costs_seconds() -> None:
+    with pytest.raises(BadRequest, match=r"^invalid JSON: maximum recursion depth"):
+        decode(b"[" * MAX_DEPTH + b"0" + b"]" * MAX_DEPTH + b" " * EXACT_LIMIT)
+
+
 @pytest.mark.parametrize("depth", [500, 5000, MAX_DEPTH])
 def test_nesting_is_read_down_to_gos_depth(depth: int) -> None:
     value = decode(b"[" * depth + b"]" * depth)
