@@ -1,22 +1,21 @@
 """sprig's functions on regular expressions, matched by RE2; Go's rules for empty matches and templates.
 
 Texts are searched as bytes, so that offsets are Go's; a byte that is no UTF-8 is no character to RE2, where
-Go's `.` takes it. Searching again after each match may read the rest
-of the text each time: `_SCANNED` bounds the sum.
+Go's `.` takes it. Searching again after each match may read the rest of the text each time: `_SCANNED`
+bounds the sum.
 
-Source: Masterminds/sprig v3.3.0 regex.go; Go 1.26 regexp/regexp.go, regexp/syntax/parse.go.
+Source: Masterminds/sprig v3.3.0 regex.go; Go 1.26 regexp/regexp.go.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
-import re2
-
 from chalicelib.core.expressions.panics import FunctionError
+from chalicelib.core.expressions.patterns import compile_pattern
 from chalicelib.core.expressions.sprig.functions import (
     INT,
     STRING,
@@ -31,48 +30,13 @@ from chalicelib.core.expressions.values import text as text_of
 from chalicelib.core.expressions.values import utf8 as bytes_of
 
 _SCANNED: Final = 500_000_000  # bytes, each search counted to the end of its text
-_MAX_PATTERN: Final = 10_000  # characters
 
-_OPTIONS = re2.Options()
-_OPTIONS.log_errors = False
-
-# RE2 and Go's parser have one author and nearly one text.
-_COMPLAINTS: Mapping[str, str] = {
-    "missing )": "missing closing )",
-    "missing ]": "missing closing ]",
-    "bad repetition operator": "invalid nested repetition operator",
-    "invalid repetition size": "invalid repeat count",
-    "no argument for repetition operator": "missing argument to repetition operator",
-    "invalid perl operator": "invalid or unsupported Perl syntax",
-    "invalid named capture group": "invalid named capture",
-    "trailing \\": "trailing backslash at end of expression",
-}
 _NOT_BACKQUOTED = re.compile("[\x00-\x08\x0a-\x1f`\x7f\ufeff\udc80-\udcff]")
-_ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.", re.DOTALL)
 
 
-@lru_cache(maxsize=64)
 def compile_regex(pattern: str) -> Any:
     """The compiled pattern; raises FunctionError in Go's words."""
-    if len(pattern) > _MAX_PATTERN:
-        raise FunctionError("error parsing regexp: expression too large")
-    if "\\C" in _ESCAPE.findall(pattern):  # RE2 knows it, Go does not
-        raise FunctionError("error parsing regexp: invalid escape sequence: `\\C`")
-    try:
-        return re2.compile(pattern.encode("utf-8"), options=_OPTIONS)
-    except UnicodeEncodeError as error:
-        raise FunctionError(f"error parsing regexp: invalid UTF-8: `{pattern[error.start :]}`") from None
-    except re2.error as error:
-        raise FunctionError(f"error parsing regexp: {_complaint(error, pattern)}") from None
-
-
-def _complaint(error: Exception, pattern: str) -> str:
-    raw = error.args[0] if error.args else ""
-    said = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
-    what, _, part = said.partition(": ")
-    if what in ("missing )", "unexpected )"):
-        part = pattern  # Go shows all of it
-    return f"{_COMPLAINTS.get(what, what)}: `{part}`"
+    return compile_pattern(pattern, capture=True)
 
 
 def _compiled_or_panic(pattern: str) -> Any:
