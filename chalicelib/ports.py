@@ -22,15 +22,13 @@ from chalicelib.core.webhooks import WebhookClient
 
 @dataclass(frozen=True)
 class CronState:
-    """What the ledger remembers of one CronWorkflow (rules 29, 32)."""
+    """What the ledger remembers under a CronWorkflow's uid, or under a name of the planner's own (rules 29, 32)."""
 
     uid: str
     version: int = 0
-    decided_at: datetime | None = None  # the last run time that was decided under Forbid or Replace
-    decided_child: str = ""  # the Workflow it was decided to create, while its outcome is unknown
-    planned_until: datetime | None = None  # high-water mark: only to detect gaps
-    fingerprint: str = ""  # of schedules and zone: a change starts planning from now
-    catch_up_at: datetime | None = None  # the recovery for which catching up was decided
+    decided_at: datetime | None = None  # the last run time decided under Forbid or Replace
+    decided_child: str = ""  # the Workflow that was decided to be created then
+    until: datetime | None = None  # of the planner: high-water mark, or how long a finding counts
 
 
 @dataclass(frozen=True)

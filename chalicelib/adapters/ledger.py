@@ -347,7 +347,7 @@ class DynamoLedger:
         if item is None:
             return CronState(uid)
         raw = json.loads(item["state"]["S"])
-        for name in ("decided_at", "planned_until", "catch_up_at"):
+        for name in ("decided_at", "until"):
             raw[name] = moment_of(raw[name]) if raw.get(name) else None
         known = {field.name for field in fields(CronState)}
         return CronState(**{name: value for name, value in raw.items() if name in known})
@@ -664,6 +664,7 @@ def _text_of(submission: Submission) -> dict[str, Any]:
         "annotations": dict(submission.annotations),
         "client": submission.client,
         "replay": submission.replay,
+        "run": submission.run,
     }
     if submission.account:
         text["account"] = [submission.account.namespace, submission.account.name, submission.account.uid]
@@ -701,6 +702,7 @@ def _submission_of(item: Item, text: Mapping[str, Any]) -> Submission:
         expires_at=moment_of(text["expires_at"]) if "expires_at" in text else None,
         on_doubt=text.get("on_doubt", "create"),
         replay=text.get("replay", ""),
+        run=text.get("run", ""),
         progress=_progress_of(item),
     )
 

@@ -41,6 +41,8 @@ TABLE = (
     # Our own rights, not the caller's.
     Failure(401, "", "", WAIT, reasons.RIGHTS_MISSING, alarm=True),
     Failure(403, "", "cannot impersonate", WAIT, reasons.RIGHTS_MISSING, alarm=True),
+    Failure(403, "", 'cannot get resource "serviceaccounts"', WAIT, reasons.RIGHTS_MISSING, alarm=True),
+    Failure(403, "", 'cannot get resource "workflows"', WAIT, reasons.RIGHTS_MISSING, alarm=True),
     Failure(403, "", "exceeded quota", WAIT, reasons.QUOTA, alarm=True),
     Failure(403, "", "failed quota", WAIT, reasons.QUOTA, alarm=True),
     Failure(403, "", "being terminated", END, reasons.NAMESPACE_GONE),

@@ -119,11 +119,12 @@ class Submission:
     generate_name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    received_at: datetime | None = None  # the event's time
+    received_at: datetime | None = None  # the event's time; cron: when the run is to start
     scheduled_at: datetime | None = None  # cron: the run's time
-    expires_at: datetime | None = None  # lynceus.dev/expire-after
+    expires_at: datetime | None = None  # lynceus.dev/expire-after; cron: later than this it is missed
     on_doubt: str = "create"  # lynceus.dev/on-doubt: create or skip
     replay: str = ""  # the replay it belongs to
+    run: str = ""  # cron: scheduled, catch-up or backfill
     progress: Progress = Progress()
 
     def __post_init__(self) -> None:

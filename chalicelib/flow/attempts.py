@@ -8,7 +8,7 @@ absent one may mean that the create never arrived, or that it did and somebody d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +18,6 @@ from chalicelib.core.failures import Failure, failure_of
 from chalicelib.core.submissions import Submission, end, start, succeed
 from chalicelib.core.workflows import made_by
 from chalicelib.ports import Ports
-
-BINDING_ERROR = "WorkflowEventBindingError"
 
 
 class Postponed(Exception):  # not an error: the submission's turn is over for now
@@ -31,17 +29,28 @@ class Postponed(Exception):  # not an error: the submission's turn is over for n
         self.error = error
         self.failure: Failure = failure_of(error)
         self.doubt = doubt
+        self.when_over: Callable[[str], None] = lambda message: None  # what else the end is told to
 
 
-def settle(submission: Submission, ports: Ports) -> bool:
-    """True when the open attempt of before is settled and nothing is left to do (rule 21)."""
+class Over(Exception):  # not an error: the submission has come to its end
+    """The submission ended and its outcome is recorded; nothing is left to do."""
+
+
+Ours = Callable[[Mapping[str, Any], Submission], bool]
+
+
+def settle(submission: Submission, ports: Ports, ours: Ours = made_by) -> dict[str, Any] | None:
+    """The Workflow of an attempt that was left open, its outcome recorded now; None where there is none (rule 21).
+
+    `ours` says whether an object is this submission's. Raises Over where lynceus.dev/on-doubt says skip.
+    """
     try:
         existing = ports.cluster.workflow(submission.namespace, submission.workflow)
     except LynceusError as error:
         raise Postponed(submission, error, doubt=True) from error
-    if existing is not None and made_by(existing, submission):
+    if existing is not None and ours(existing, submission):
         _succeed(submission, "existed", existing, ports)
-        return True
+        return existing
     if existing is None and submission.on_doubt == "skip":
         conclude(
             submission,
@@ -50,14 +59,17 @@ def settle(submission: Submission, ports: Ports) -> bool:
             "an attempt ended without a word and left no Workflow",
             ports,
         )
-        return True
-    return False
+        raise Over
+    return None
 
 
-def create(submission: Submission, manifest: Mapping[str, Any], ports: Ports) -> bool:
-    """Open an attempt, create the Workflow, record the outcome; True when the Workflow is there.
+def create(
+    submission: Submission, manifest: Mapping[str, Any], ports: Ports, ours: Ours = made_by
+) -> dict[str, Any]:
+    """Open an attempt, create the Workflow, record the outcome, and return the Workflow.
 
-    Raises Conflict when another worker opened an attempt first, Postponed when this one came to nothing yet.
+    Raises Over when the name belongs to something else,
+    Conflict when another worker opened an attempt first, Postponed when this one came to nothing yet.
     """
     attempt = start(submission, ports.clock.now())
     ports.ledger.advance(submission, attempt)
@@ -65,17 +77,17 @@ def create(submission: Submission, manifest: Mapping[str, Any], ports: Ports) ->
         created = ports.cluster.create(submission.account, manifest)
     except ClusterError as error:
         if error.reason == "AlreadyExists" and "being deleted" not in error.message:
-            return _exists(attempt, error, ports)
+            return _exists(attempt, error, ports, ours)
         error.message = f"failed to create workflow: {error.message}"
         # A server that failed in the middle may have stored the object before it did.
         raise Postponed(attempt, error, doubt=error.status >= 500) from error
     except LynceusError as error:
         raise Postponed(attempt, error, doubt=True) from error
     _succeed(attempt, "created", created, ports)
-    return True
+    return created
 
 
-def _exists(submission: Submission, error: ClusterError, ports: Ports) -> bool:
+def _exists(submission: Submission, error: ClusterError, ports: Ports, ours: Ours) -> dict[str, Any]:
     """409: ours from an attempt before, or somebody else's (rule 22)."""
     try:
         existing = ports.cluster.workflow(submission.namespace, submission.workflow)
@@ -85,11 +97,11 @@ def _exists(submission: Submission, error: ClusterError, ports: Ports) -> bool:
         raise Postponed(
             submission, Unavailable("the Workflow existed and was deleted in this moment")
         ) from error
-    if made_by(existing, submission):
+    if ours(existing, submission):
         _succeed(submission, "existed", existing, ports)
-        return True
+        return existing
     conclude(submission, "failed", reasons.NAME_TAKEN, f"failed to create workflow: {error.message}", ports)
-    return False
+    raise Over
 
 
 def _succeed(submission: Submission, state: str, workflow: Mapping[str, Any], ports: Ports) -> None:
@@ -108,17 +120,37 @@ def _succeed(submission: Submission, state: str, workflow: Mapping[str, Any], po
 
 
 def conclude(submission: Submission, state: str, reason: str, message: str, ports: Ports) -> None:
-    """Record the end, then make it visible on the binding."""
+    """Record the end, then make a failure visible on the binding or the CronWorkflow."""
     now = ports.clock.now()
     ports.ledger.advance(submission, end(submission, state, reason, message, now))
-    ports.journal.error(
-        f"submission.{state}", namespace=submission.namespace, event_id=submission.cause,
-        submission=submission.id, binding=submission.source, reason=reason, message=message[:300],
-    )  # fmt: skip
-    ports.journal.count("failures")
-    report(submission.namespace, submission.source, submission.source_uid, message, now, ports)
+    say = ports.journal.log if state == "skipped" else ports.journal.error
+    say(
+        f"submission.{state}",
+        namespace=submission.namespace,
+        cause=submission.cause,
+        submission=submission.id,
+        source=submission.source,
+        reason=reason,
+        message=message[:300],
+    )
+    ports.journal.count(state)
+    if state == "skipped":
+        return
+    if submission.kind == "cron":
+        report(submission.namespace, CRON, submission.source, submission.cause, message, now, ports)
+    else:
+        message = f"failed to dispatch event: {message}"
+        report(submission.namespace, BINDING, submission.source, submission.source_uid, message, now, ports)
 
 
-def report(namespace: str, name: str, uid: str, message: str, now: datetime, ports: Ports) -> None:
-    binding = {"apiVersion": "argoproj.io/v1alpha1", "kind": "WorkflowEventBinding", "name": name, "uid": uid}
-    ports.cluster.report(namespace, binding, BINDING_ERROR, f"failed to dispatch event: {message}", now)
+# Kind of the object → the reason of Argo's Events about it.
+BINDING = ("WorkflowEventBinding", "WorkflowEventBindingError")
+CRON = ("CronWorkflow", "SubmissionError")
+
+
+def report(
+    namespace: str, kind: tuple[str, str], name: str, uid: str, message: str, now: datetime, ports: Ports
+) -> None:
+    """Make a failure visible as a Kubernetes Event on the object."""
+    involved = {"apiVersion": "argoproj.io/v1alpha1", "kind": kind[0], "name": name, "uid": uid}
+    ports.cluster.report(namespace, involved, kind[1], message, now)

@@ -1,15 +1,379 @@
-"""Cron runs: planned ahead by the tick, decided by the worker at their second."""
+"""CronWorkflows: runs recorded and sent ahead by the tick, decided by the worker at their second.
+
+    tick     list → plan the minutes ahead → record each run → send it with a delay → reconcile what ran
+    worker   wake at T → read the CronWorkflow as it is → decide → create → write down what happened
+
+The run's record, under an id that its CronWorkflow's uid and T decide, is what makes it run once; windows of
+planning overlap on purpose, and a tick that comes twice finds its runs recorded. Who writes what in the status:
+the worker for its own T, the tick for children that finished (rule 33).
+"""
 
 from __future__ import annotations
 
-from chalicelib.core.submissions import Submission
-from chalicelib.ports import Ports
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.core import reasons
+from chalicelib.core.cronworkflows import (
+    CREATE,
+    SKIP,
+    TERMINATE,
+    Child,
+    CronWorkflow,
+    Decision,
+    Run,
+    catch_up,
+    child_from_object,
+    child_workflow,
+    cron_from_object,
+    decide,
+    history_to_delete,
+    is_child_of,
+    patch_for_run,
+    patch_for_spec,
+    plan,
+    reconcile,
+)
+from chalicelib.core.errors import ClusterError, Conflict, LynceusError
+from chalicelib.core.submissions import Pointer, Submission, reopen
+from chalicelib.flow.attempts import Over, Postponed, conclude, create, settle
+from chalicelib.ports import CronState, Ports
 from chalicelib.settings import Settings
 
+AHEAD = timedelta(seconds=150)  # how far the tick plans: two ticks, and half a minute for a late one
+SWEEP_AFTER = timedelta(seconds=15)  # behind its time, a run that nobody decided is rung for again
+BESIDE = timedelta(hours=1)  # how long another controller that was seen counts as being there
+PLANNER = "planner"  # the ledger's state of the planner itself: how far it came
+PATCH_TRIES = 5
 
-def plan(ports: Ports, settings: Settings) -> None:
-    """Send the runs of the minutes ahead."""
+
+# --- the tick ---------------------------------------------------------------------------------------------
 
 
-def run(submission: Submission, ports: Ports, settings: Settings) -> None:
-    """Decide one run at its second."""
+def tend(ports: Ports, settings: Settings) -> None:
+    """Send the runs of the minutes ahead, make up for a gap, and bring every status up to date."""
+    if settings.cron == "off":
+        return
+    now = ports.clock.now()
+    crons = list(_crons(ports, settings))
+    beside = {namespace: _beside(namespace, now, ports) for namespace in {cron.namespace for cron in crons}}
+    runs: list[Run] = []
+    for cron in crons:
+        runs += plan(
+            cron,
+            now,
+            now + AHEAD,
+            default_timezone=settings.timezone,
+            beside_argo=beside[cron.namespace],
+        )
+    state = ports.ledger.cron_state(PLANNER)
+    if state.until is not None and state.until < now:
+        ports.journal.error(
+            "cron.gap", since=state.until.isoformat(), seconds=(now - state.until).total_seconds()
+        )
+        ports.journal.count("cron_gaps")
+        for cron in crons:
+            if not beside[cron.namespace]:
+                runs += _made_up(cron, now, settings)
+    _send(runs, now, ports)
+    # Written after the sends, and never backwards: it only detects gaps (rule 29).
+    if state.until is None or state.until < now + AHEAD:
+        try:
+            ports.ledger.put_cron_state(replace(state, version=state.version + 1, until=now + AHEAD))
+        except Conflict:
+            ports.journal.log("cron.planned_beside")  # another tick, at the same time
+    if settings.cron == "active":
+        _bring_up_to_date(crons, beside, now, ports)
+
+
+def _crons(ports: Ports, settings: Settings) -> Iterable[CronWorkflow]:
+    for namespace in settings.namespaces or ("",):
+        for raw in ports.cluster.cron_workflows(namespace):
+            yield cron_from_object(raw)
+
+
+def _made_up(cron: CronWorkflow, now: datetime, settings: Settings) -> list[Run]:
+    try:
+        return list(catch_up(cron, cron.status.last_scheduled_time, now, default_timezone=settings.timezone))
+    except LynceusError:
+        return []  # an annotation that cannot be read is said as a condition
+
+
+def _send(runs: Sequence[Run], now: datetime, ports: Ports) -> None:
+    """Record each run, then ring for it at its second; what was recorded before is left alone."""
+    waves: dict[int, list[Submission]] = defaultdict(list)
+    for order, run in enumerate(runs):
+        submission = submission_for_run(run)
+        if not ports.ledger.begin_run(submission) and not _reopened(submission, run, ports):
+            continue
+        # Catching up keeps its order as well as a queue can.
+        delay = (run.start_at - now).total_seconds() + (min(order, 60) if run.kind == "catch-up" else 0)
+        waves[max(0, min(900, int(delay)))].append(submission)
+    for delay, submissions in sorted(waves.items()):
+        ports.queue.send(
+            [submission.pointer.to_message() for submission in submissions], cron=True, delay=delay
+        )
+        ports.journal.count("cron_runs", len(submissions))
+
+
+def _reopened(submission: Submission, run: Run, ports: Ports) -> bool:
+    """True when a run that was missed is to be made up for, and its record is open again."""
+    if run.kind != "catch-up":
+        return False
+    before = ports.ledger.submission(submission.pointer)
+    if before is None or before.progress.state != "missed":
+        return False
+    try:
+        ports.ledger.advance(
+            before, reopen(before, replace(submission, run=before.run), run.start_at + SWEEP_AFTER)
+        )
+    except Conflict:
+        return False
+    return True
+
+
+def submission_for_run(run: Run) -> Submission:
+    """The submission of a run: its record, and what the worker is woken for."""
+    submission = Submission(
+        id=f"cron-{run.id}",
+        kind="cron",
+        namespace=run.namespace,
+        workflow=run.workflow,
+        cause=run.uid,
+        source=run.name,
+        scheduled_at=run.scheduled_at,
+        received_at=run.start_at,
+        expires_at=run.expires_at,
+        run=run.kind,
+    )
+    return replace(submission, progress=replace(submission.progress, due=run.start_at + SWEEP_AFTER))
+
+
+def run_of(submission: Submission) -> Run:
+    """The run of a submission."""
+    if submission.scheduled_at is None or submission.received_at is None:
+        raise AssertionError("a run has its times")
+    return Run(
+        submission.namespace,
+        submission.source,
+        submission.cause,
+        submission.scheduled_at,
+        submission.received_at,
+        submission.expires_at,
+        submission.run,
+    )
+
+
+def _beside(namespace: str, now: datetime, ports: Ports) -> bool:
+    """True while another controller was seen to create children in the namespace (rule 34)."""
+    until = ports.ledger.cron_state(f"beside/{namespace}").until
+    return until is not None and now < until
+
+
+def _bring_up_to_date(
+    crons: Sequence[CronWorkflow], beside: Mapping[str, bool], now: datetime, ports: Ports
+) -> None:
+    """Remove finished children from the active lists, count them, trim histories, say what is invalid (rule 33)."""
+    children: dict[tuple[str, str], list[Child]] = defaultdict(list)
+    for namespace in sorted({cron.namespace for cron in crons}):
+        if beside[namespace]:
+            continue
+        for raw in ports.cluster.children(namespace):
+            child = child_from_object(raw)
+            children[namespace, child.cron_workflow].append(child)
+    for cron in crons:
+        if beside[cron.namespace]:
+            continue
+        family = children[cron.namespace, cron.name]
+        patch = reconcile(cron, family, now).patch or patch_for_spec(cron)
+        try:
+            if patch:
+                ports.cluster.patch("cronworkflows", cron.namespace, cron.name, patch)
+            uids = {child.name: child.uid for child in family}
+            for name in history_to_delete(cron, family):
+                ports.cluster.delete_workflow(cron.namespace, name, uids[name])
+        except Conflict:
+            continue  # somebody wrote in between: the next tick computes anew (rule 26)
+        except LynceusError as error:
+            ports.journal.error(
+                "cron.status_failed", namespace=cron.namespace, cron=cron.name, error=error.message
+            )
+
+
+# --- the worker -------------------------------------------------------------------------------------------
+
+
+def decide_run(submission: Submission, ports: Ports, settings: Settings) -> None:
+    """Decide one run at its second, and make its Workflow where it is to run (rules 30 to 32)."""
+    run = run_of(submission)
+    early = (run.start_at - ports.clock.now()).total_seconds()
+    if early > settings.early_seconds:
+        delay = min(900, int(early))
+        ports.queue.send([submission.pointer.to_message()], cron=True, delay=delay)
+        return
+    if early > 0:
+        ports.clock.sleep(early)
+
+    def ours(workflow: Mapping[str, Any], _: Submission) -> bool:
+        return is_child_of(workflow, run)
+
+    cron = _read(submission, run, ports)
+    if submission.progress.attempt_started_at is not None:
+        existing = settle(submission, ports, ours)
+        if existing is not None:
+            _record(cron, run, Decision(CREATE, reasons.CREATED), ports, child=child_from_object(existing))
+            return
+    decision = _decided(submission, cron, run, ports, settings)
+    if decision.action != CREATE:
+        state = "skipped" if decision.action == SKIP else "missed"
+        conclude(submission, state, decision.reason, decision.message, ports)
+        _record(cron, run, decision, ports)
+        if state == "missed" and cron is not None:
+            _send(_made_up(cron, ports.clock.now(), settings), ports.clock.now(), ports)
+        return
+    if cron is None:
+        raise AssertionError("what is gone is not created")
+    if settings.cron != "active":
+        conclude(submission, "skipped", reasons.OBSERVED, "LYNCEUS_CRON is observe: it would have run", ports)
+        return
+    _terminate(submission, decision, ports)
+    fresh = submission.progress.attempt_started_at is None
+    try:
+        child = create(submission, child_workflow(cron, run), ports, ours)
+    except Postponed as postponed:
+        postponed.when_over = _tell_failure(cron, run, decision, ports)
+        raise
+    except Over:
+        _record(cron, run, decision, ports, failure=f'workflows.argoproj.io "{run.workflow}" already exists')
+        raise
+    _watch_for_others(submission, fresh, ports)
+    lateness = (ports.clock.now() - run.start_at).total_seconds()
+    ports.journal.count("cron_lateness_seconds", max(0.0, lateness), "Seconds")
+    _record(cron, run, decision, ports, child=child_from_object(child))
+
+
+def _read(submission: Submission, run: Run, ports: Ports) -> CronWorkflow | None:
+    try:
+        raw = ports.cluster.cron_workflow(run.namespace, run.name)
+    except LynceusError as error:
+        if run.expires_at is not None and ports.clock.now() > run.expires_at:
+            # Cron is exempt from endless retry (rule 31): a cluster that is away is no reason to run tomorrow.
+            conclude(
+                submission, "missed", reasons.MISSED_DEADLINE, f"the cluster was away: {error.message}", ports
+            )
+            raise Over from error
+        raise Postponed(submission, error) from error
+    return cron_from_object(raw) if raw is not None else None
+
+
+def _decided(
+    submission: Submission, cron: CronWorkflow | None, run: Run, ports: Ports, settings: Settings
+) -> Decision:
+    """The decision; under Forbid and Replace it is taken under a compare-and-set, one at a time (rule 32)."""
+    now = ports.clock.now()
+    beside = _beside(run.namespace, now, ports)
+
+    def asked(children: Sequence[Child], undecided: str) -> Decision:
+        return decide(
+            cron,
+            run,
+            now,
+            children,
+            undecided=undecided,
+            default_timezone=settings.timezone,
+            beside_argo=beside,
+        )
+
+    if cron is None or cron.concurrency_policy not in ("Forbid", "Replace") or run.kind == "backfill":
+        return asked((), "")
+    for _ in range(PATCH_TRIES):
+        state = ports.ledger.cron_state(cron.uid)
+        try:
+            children = [child_from_object(raw) for raw in ports.cluster.children(cron.namespace, cron.name)]
+        except LynceusError as error:
+            raise Postponed(submission, error) from error
+        decision = asked(children, _undecided(cron, state, ports))
+        if decision.action != CREATE:
+            return decision
+        decided = CronState(cron.uid, state.version + 1, run.scheduled_at, run.workflow)
+        try:
+            ports.ledger.put_cron_state(decided)
+        except Conflict:
+            continue  # another run of this object was decided just now: look again
+        return decision
+    raise Conflict("the runs of one CronWorkflow are being decided all at once")
+
+
+def _undecided(cron: CronWorkflow, state: CronState, ports: Ports) -> str:
+    """The child that was decided last, while its outcome is unknown: it counts as active."""
+    if not state.decided_child or state.decided_at is None:
+        return ""
+    run = Run(cron.namespace, cron.name, cron.uid, state.decided_at, state.decided_at, None)
+    before = ports.ledger.submission(Pointer(cron.namespace, state.decided_child, f"cron-{run.id}"))
+    return "" if before is None or before.terminal else state.decided_child
+
+
+def _terminate(submission: Submission, decision: Decision, ports: Ports) -> None:
+    for name in decision.replaces:
+        try:
+            ports.cluster.patch("workflows", submission.namespace, name, TERMINATE)
+        except ClusterError as error:
+            if error.status == 404:
+                continue
+            error.message = f"run policy error: error stopping workflow {name}: {error.message}"
+            raise Postponed(submission, error) from error
+        except LynceusError as error:
+            raise Postponed(submission, error) from error
+
+
+def _watch_for_others(submission: Submission, fresh: bool, ports: Ports) -> None:
+    """Note that another controller creates children here: ours was there before our first attempt (rule 34)."""
+    latest = ports.ledger.submission(submission.pointer)
+    if latest is None or latest.progress.state != "existed" or not fresh:
+        return
+    namespace = submission.namespace
+    ports.journal.error("cron.other_controller", namespace=namespace, workflow=submission.workflow)
+    state = ports.ledger.cron_state(f"beside/{namespace}")
+    try:
+        ports.ledger.put_cron_state(
+            replace(state, version=state.version + 1, until=ports.clock.now() + BESIDE)
+        )
+    except Conflict:
+        return  # noted by another worker
+
+
+def _record(
+    cron: CronWorkflow | None, run: Run, decision: Decision, ports: Ports, *, child: Child | None = None,
+    failure: str = "",
+) -> None:  # fmt: skip
+    """Bring the status of the object up to what happened; whole, against the version read (rule 26).
+
+    The run's record is written before; what fails here is mended by the tick's reconciliation.
+    """
+    try:
+        if cron is None or _beside(run.namespace, ports.clock.now(), ports):
+            return
+        for _ in range(PATCH_TRIES):
+            patch = patch_for_run(cron, run, decision, child=child, failure=failure)
+            if patch is None:
+                return
+            try:
+                ports.cluster.patch("cronworkflows", run.namespace, run.name, patch)
+                return
+            except Conflict:
+                raw = ports.cluster.cron_workflow(run.namespace, run.name)
+                if raw is None:
+                    return
+                cron = cron_from_object(raw)
+    except LynceusError as error:
+        ports.journal.error("cron.status_failed", namespace=run.namespace, cron=run.name, error=error.message)
+
+
+def _tell_failure(cron: CronWorkflow, run: Run, decision: Decision, ports: Ports) -> Callable[[str], None]:
+    def tell(message: str) -> None:
+        _record(cron, run, decision, ports, failure=message.removeprefix("failed to create workflow: "))
+
+    return tell

@@ -28,15 +28,13 @@ from chalicelib.core.records import event_of, payload_of
 from chalicelib.core.submissions import LEASE, Pointer, Submission, backoff, leased, wait
 from chalicelib.core.workflows import workflow_for
 from chalicelib.flow import crons
-from chalicelib.flow.attempts import Postponed, conclude, create, report, settle
+from chalicelib.flow.attempts import BINDING, Over, Postponed, conclude, create, report, settle
 from chalicelib.flow.known import KnownBindings
 from chalicelib.flow.receive import arrival_of, arrive, door_budget, extended, ring, with_due
 from chalicelib.ports import Ports
 from chalicelib.settings import Settings
 
 SHORT = timedelta(minutes=2)  # retries by doorbell end here; the sweep goes on
-
-BINDING_ERROR = "WorkflowEventBindingError"
 
 
 def work(body: str, ports: Ports, settings: Settings, known: KnownBindings) -> None:
@@ -86,9 +84,11 @@ def submit(pointer: Pointer, tries: int, ports: Ports, settings: Settings) -> No
         return
     try:
         if submission.kind == "cron":
-            crons.run(submission, ports, settings)
+            crons.decide_run(submission, ports, settings)
         else:
             _run(submission, ports, settings)
+    except Over:
+        return
     except Conflict:
         # Another worker has it. Its outcome, or the sweep, will follow.
         ports.journal.log("submission.contended", submission=submission.id)
@@ -103,7 +103,7 @@ def _remaining(submission: Submission, now: datetime) -> timedelta:
 
 def _run(submission: Submission, ports: Ports, settings: Settings) -> None:
     now = ports.clock.now()
-    if submission.progress.attempt_started_at is not None and settle(submission, ports):
+    if submission.progress.attempt_started_at is not None and settle(submission, ports) is not None:
         return
     if submission.expires_at and now > submission.expires_at:
         conclude(
@@ -169,6 +169,7 @@ def _postpone(postponed: Postponed, tries: int, ports: Ports) -> None:
     over = failures >= GRACE_TRIES or now - first >= timedelta(seconds=GRACE_SECONDS)
     if failure.then == END or (failure.then == GRACE and over):
         conclude(submission, "failed", failure.code, error.message, ports)
+        postponed.when_over(error.message)
         return
     pause = timedelta(seconds=error.retry_after or min(2.0**failures, 30.0))
     soon = failure.then == GRACE or now - first < SHORT
@@ -257,11 +258,6 @@ def report_errors(event_id: str, ports: Ports) -> None:
             ports.archive.keep_error(
                 record.namespace, verdict.binding, record.id, verdict.message, ports.clock.now()
             )
-            report(
-                record.namespace,
-                verdict.binding,
-                verdict.binding_uid,
-                verdict.message,
-                ports.clock.now(),
-                ports,
-            )
+            message = f"failed to dispatch event: {verdict.message}"
+            now = ports.clock.now()
+            report(record.namespace, BINDING, verdict.binding, verdict.binding_uid, message, now, ports)

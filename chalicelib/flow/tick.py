@@ -29,7 +29,7 @@ ALL = "*"  # the scope that lists which namespaces have a snapshot
 def tick(ports: Ports, settings: Settings) -> None:
     """Plan, remember, sweep; each with its own heartbeat."""
     started = ports.clock.now()
-    _part("plan", ports, lambda: crons.plan(ports, settings))
+    _part("plan", ports, lambda: crons.tend(ports, settings))
     up = _part("snapshot", ports, lambda: remember_bindings(ports, settings))
     _part("sweep", ports, lambda: sweep(ports))
     before = _health(ports)

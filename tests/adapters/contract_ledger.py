@@ -510,7 +510,7 @@ class LedgerContract:
         assert ledger.cron_state("cron-uid") == CronState("cron-uid")
 
     def test_a_cron_state_is_stored_by_version(self, ledger: Ledger) -> None:
-        first = CronState("cron-uid", 1, NOW, "nightly-1", NOW + MINUTE, "finger", NOW)
+        first = CronState("cron-uid", 1, NOW, "nightly-1", NOW + MINUTE)
         ledger.put_cron_state(first)
         assert ledger.cron_state("cron-uid") == first
         with pytest.raises(Conflict):

@@ -1,0 +1,359 @@
+"""Cron from the tick to the child: planned ahead, decided at the second, written down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.core.submissions import Submission
+from chalicelib.settings import Settings
+from lynceus.local.faults import Fault
+from tests.world import World
+
+LABEL = "workflows.argoproj.io/cron-workflow"
+
+
+def cron(name: str = "nightly", schedule: str = "*/5 * * * *", **spec: Any) -> dict[str, Any]:
+    annotations = spec.pop("annotations", {})
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "CronWorkflow",
+        "metadata": {"name": name, "namespace": "argo", "annotations": annotations},
+        "spec": {"schedules": [schedule], "workflowSpec": {"workflowTemplateRef": {"name": "build"}}, **spec},
+    }
+
+
+def world(*objects: dict[str, Any], **settings: Any) -> World:
+    made = World(settings=Settings(**settings))
+    made.cluster.apply(*objects)
+    return made
+
+
+def spend(made: World, minutes: float, *, step: float = 1.0, ticks: bool = True) -> None:
+    """Let time go by in seconds, the worker awake in each, a tick on each full minute."""
+    end = made.clock.now() + timedelta(minutes=minutes)
+    while made.clock.now() < end:
+        if ticks and made.clock.now().second == 0:
+            made.tick()
+        made.work(cron=True)
+        made.clock.sleep(step)
+
+
+def finish(made: World, name: str, phase: str = "Succeeded") -> None:
+    workflow = made.cluster.workflow("argo", name)
+    assert workflow is not None
+    workflow["status"] = {"phase": phase, "finishedAt": made.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")}
+    made.cluster.apply(workflow)
+
+
+def status(made: World, name: str = "nightly") -> dict[str, Any]:
+    raw = made.cluster.cron_workflow("argo", name)
+    assert raw is not None
+    return dict(raw.get("status") or {})
+
+
+def runs(made: World) -> list[Submission]:
+    return sorted(
+        (s for s in made.ledger.stored.values() if s.kind == "cron"), key=lambda s: str(s.scheduled_at)
+    )
+
+
+def test_a_run_starts_in_its_very_second_under_argos_name() -> None:
+    made = world(cron())
+
+    spend(made, 6)
+
+    workflow = made.workflows()[-1]
+    scheduled = datetime(2026, 3, 2, 12, 5, tzinfo=UTC)
+    assert workflow["metadata"]["name"] == f"nightly-{int(scheduled.timestamp())}"
+    assert workflow["metadata"]["labels"] == {LABEL: "nightly"}
+    assert (
+        workflow["metadata"]["annotations"]["workflows.argoproj.io/scheduled-time"] == "2026-03-02T12:05:00Z"
+    )
+    finished = runs(made)[1].progress.finished_at
+    assert finished is not None
+    assert timedelta() <= finished - scheduled < timedelta(seconds=1)
+
+
+def test_the_status_says_what_argo_says() -> None:
+    made = world(cron())
+
+    spend(made, 6)
+
+    told = status(made)
+    assert (told["phase"], told["lastScheduledTime"]) == ("Active", "2026-03-02T12:05:00Z")
+    assert [each["name"] for each in told["active"]] == made.names()
+    raw = made.cluster.cron_workflow("argo", "nightly")
+    assert raw is not None
+    assert raw["metadata"]["annotations"]["cronworkflows.argoproj.io/last-used-schedule"] == "*/5 * * * *"
+
+
+def test_rule_29_late_doubled_and_missing_ticks_change_nothing() -> None:
+    made = world(cron(schedule="* * * * *"))
+
+    for minute in range(12):
+        if minute not in (4, 8):
+            made.tick()
+        if minute % 3 == 0:
+            made.tick()
+        spend(made, 1, ticks=False)
+
+    # 12:00 itself is planned by the first tick, at 12:00.
+    assert len(made.workflows()) == 12
+    assert [run.progress.state for run in runs(made)][:12] == ["created"] * 12
+
+
+def test_rule_29_a_run_is_recorded_before_it_is_sent() -> None:
+    made = world(cron(schedule="* * * * *"))
+    made.plan.outage("queue")
+
+    made.tick()
+    made.plan.clear()
+    spend(made, 4)
+
+    assert len(made.workflows()) >= 3
+    assert not [run for run in runs(made) if run.progress.state == "missed"]
+
+
+def test_rule_30_a_suspended_cron_workflow_skips_and_says_so() -> None:
+    made = world(cron(schedule="* * * * *", suspend=True))
+
+    spend(made, 2)
+
+    assert made.workflows() == []
+    assert {run.progress.reason for run in runs(made) if run.terminal} == {"suspended"}
+
+
+def test_rule_30_an_object_edited_after_planning_runs_by_its_new_schedule_only() -> None:
+    made = world(cron(schedule="* * * * *"))
+    made.tick()
+    made.cluster.apply(cron(schedule="*/10 * * * *"))
+
+    spend(made, 2.5, ticks=False)
+
+    assert [run.progress.reason for run in runs(made)][1:3] == ["not-a-fire-time"] * 2
+
+
+def test_rule_30_an_object_deleted_after_planning_does_not_run() -> None:
+    made = world(cron(schedule="* * * * *"))
+    made.tick()
+    made.cluster.remove("CronWorkflow", "argo", "nightly")
+
+    spend(made, 2, ticks=False)
+
+    assert made.workflows() == []
+    assert {run.progress.reason for run in runs(made) if run.terminal} == {"object-gone"}
+
+
+def test_rule_31_a_run_that_comes_too_late_is_missed_and_recorded() -> None:
+    made = world(cron(schedule="* * * * *"))
+    made.tick()
+    made.clock.sleep(10 * 60)
+
+    made.work(cron=True)
+
+    assert {run.progress.state for run in runs(made)} == {"missed"}
+    assert made.workflows() == []
+
+
+def test_rule_31_a_cluster_that_was_away_is_no_reason_to_run_an_hour_later() -> None:
+    made = world(cron(schedule="*/30 * * * *"))
+    spend(made, 1)
+    created = len(made.workflows())
+    made.clock.sleep(28 * 60)
+    made.tick()
+    made.plan.outage("cluster")
+
+    spend(made, 15, step=5, ticks=False)
+    made.plan.clear()
+
+    assert len(made.workflows()) == created
+    assert runs(made)[-1].progress.state == "missed"
+
+
+def test_rule_31_catching_up_all_makes_up_what_an_outage_of_the_tick_missed() -> None:
+    made = world(cron(annotations={"lynceus.dev/catch-up": "all"}))
+    spend(made, 6)
+    assert len(made.workflows()) == 2
+    made.clock.sleep(30 * 60)
+    made.clock.set(made.clock.now().replace(second=0, microsecond=0))
+
+    spend(made, 2)
+
+    minutes = [
+        run.scheduled_at.minute for run in runs(made) if run.scheduled_at and run.progress.state == "created"
+    ]
+    assert minutes == [0, 5, 10, 15, 20, 25, 30, 35]
+
+
+def test_rule_31_without_an_annotation_a_gap_is_made_up_within_the_deadline_only() -> None:
+    made = world(cron(startingDeadlineSeconds=600), cron("other"))
+    spend(made, 6)
+    made.clock.sleep(30 * 60)
+    made.clock.set(made.clock.now().replace(second=0, microsecond=0))
+
+    spend(made, 2)
+
+    late = [run for run in runs(made) if run.run == "catch-up" and run.progress.state == "created"]
+    assert [(run.source, run.scheduled_at.minute) for run in late if run.scheduled_at] == [("nightly", 35)]
+
+
+def test_rule_32_forbid_lets_no_second_child_start_while_one_runs() -> None:
+    made = world(cron(schedule="* * * * *", concurrencyPolicy="Forbid"))
+    spend(made, 2.5)
+    [first] = made.names()
+    assert runs(made)[1].progress.message == f"Forbid: {first} still Pending"
+
+    finish(made, first)
+    spend(made, 1)
+
+    assert len(made.workflows()) == 2
+
+
+def test_rule_32_deleting_a_running_child_by_hand_lets_the_next_one_go() -> None:
+    made = world(cron(schedule="* * * * *", concurrencyPolicy="Forbid"))
+    spend(made, 1.5)
+    [first] = made.names()
+    made.cluster.remove("Workflow", "argo", first)
+
+    spend(made, 1)
+
+    assert made.names() != [first]
+    assert len(made.workflows()) == 1
+
+
+def test_rule_32_replace_terminates_what_runs_and_starts_the_next() -> None:
+    made = world(cron(schedule="* * * * *", concurrencyPolicy="Replace"))
+
+    spend(made, 1.5)
+
+    first, _ = made.workflows()
+    assert first["spec"]["shutdown"] == "Terminate"
+
+
+def test_rule_32_a_decided_child_without_outcome_counts_as_active() -> None:
+    made = world(cron(schedule="* * * * *", concurrencyPolicy="Forbid"))
+    made.plan.faults.append(Fault("cluster", "create", "before", call=1))
+    made.tick()
+    made.work(cron=True)
+    assert made.workflows() == []
+
+    spend(made, 1.2, ticks=False)
+
+    assert len(made.workflows()) == 1
+    assert [run.progress.state for run in runs(made)[:2]] == ["created", "skipped"]
+
+
+def test_rule_33_the_tick_counts_finished_children_and_trims_history() -> None:
+    made = world(cron(schedule="* * * * *", successfulJobsHistoryLimit=2))
+    for _ in range(5):
+        spend(made, 1)
+        finish(made, made.names()[-1])
+
+    spend(made, 1.1)
+
+    told = status(made)
+    assert told["succeeded"] == 5
+    succeeded = [w for w in made.workflows() if (w.get("status") or {}).get("phase") == "Succeeded"]
+    assert len(succeeded) == 2
+
+
+def test_rule_34_observing_plans_and_records_and_creates_nothing() -> None:
+    made = world(cron(schedule="* * * * *"), cron="observe")
+
+    spend(made, 2)
+
+    assert made.workflows() == []
+    assert {run.progress.reason for run in runs(made) if run.terminal} == {"observed"}
+    assert status(made) == {}
+
+
+def test_rule_34_beside_argos_controller_nothing_is_created_twice_and_its_status_is_left_alone() -> None:
+    made = world(cron(schedule="* * * * *"))
+    made.tick()
+    [run] = [run for run in runs(made) if run.received_at and run.received_at > made.clock.now()][:1]
+    raw = made.cluster.cron_workflow("argo", "nightly")
+    assert raw is not None
+    assert run.scheduled_at is not None
+    made.cluster.apply(
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Workflow",
+            "metadata": {
+                "name": run.workflow,
+                "namespace": "argo",
+                "labels": {LABEL: "nightly"},
+                "annotations": {
+                    "workflows.argoproj.io/scheduled-time": run.scheduled_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+                },
+                "ownerReferences": [
+                    {
+                        "kind": "CronWorkflow",
+                        "name": "nightly",
+                        "uid": raw["metadata"]["uid"],
+                        "controller": True,
+                    }
+                ],
+            },
+        }
+    )
+
+    spend(made, 1.5, ticks=False)
+    before = status(made)
+    spend(made, 1)
+
+    assert made.names().count(run.workflow) == 1
+    submission = made.ledger.submission(run.pointer)
+    assert submission is not None
+    assert submission.progress.state == "existed"
+    assert status(made)["succeeded"] == before["succeeded"] == 0
+
+
+def test_an_invalid_schedule_is_a_condition_and_stops_no_other() -> None:
+    made = world(cron("bad", schedule="0 0 * * 7"), cron(schedule="* * * * *"))
+
+    spend(made, 1.1)
+
+    assert len(made.workflows()) == 2
+    [condition] = status(made, "bad")["conditions"]
+    assert condition["type"] == "SpecError"
+    assert "end of range (7) above maximum (6): 7" in condition["message"]
+
+
+def test_a_child_that_cannot_be_created_is_a_condition_and_counts_as_failed() -> None:
+    made = world(cron())
+    made.cluster.deny("lynceus", "create", "workflows")
+
+    spend(made, 3)
+
+    told = status(made)
+    assert told["failed"] == 1
+    assert told["conditions"][0]["message"].startswith("Failed to submit Workflow: ")
+    assert made.cluster.reports[0].involved["kind"] == "CronWorkflow"
+
+
+@pytest.mark.parametrize("kind", ["before", "after", "timeout", "killed"])
+@pytest.mark.parametrize(
+    ("port", "method"),
+    [("cluster", "create"), ("ledger", "advance"), ("ledger", "begin_run"), ("queue", "send"),
+     ("ledger", "put_cron_state"), ("cluster", "patch"), ("cluster", "children"), ("cluster", "cron_workflow"),
+     ("ledger", "cron_state"), ("ledger", "submission")],
+)  # fmt: skip
+def test_promise_2_one_workflow_for_each_time_under_faults(port: str, method: str, kind: str) -> None:
+    made = world(cron(schedule="*/2 * * * *", concurrencyPolicy="Forbid"))
+    made.plan.faults += [Fault(port, method, kind, call) for call in (1, 3)]
+
+    for _ in range(6):
+        spend(made, 2, step=2)
+        for name in made.names():
+            workflow = made.cluster.workflow("argo", name)
+            if workflow and not workflow.get("status"):
+                finish(made, name)
+
+    names = made.names()
+    assert len(names) == len(set(names))
+    states = [run.progress.state for run in runs(made) if run.terminal]
+    assert states.count("created") + states.count("existed") >= 4
+    assert set(states) <= {"created", "existed", "missed", "skipped"}
