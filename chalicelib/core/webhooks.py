@@ -71,6 +71,7 @@ class Authenticated:
     items: tuple[Item, ...] = ()  # the events of a batch, each to be dispatched by itself; () otherwise
     confirm: Subscription | None = None  # an SNS subscription to confirm before answering
     skipped: str = ""  # why not dispatched: handshake, event-not-listed
+    proven: bool = True  # False: a question that anybody may ask; nothing may be written or counted for it
     claim: tuple[str, ...] = ()  # hook id and delivery id, for the claim key; (): nothing repeats it
     window: int = 0  # seconds that such a claim lasts
     metadata: Mapping[str, list[str]] = field(default_factory=dict)  # what expressions may see
@@ -113,7 +114,7 @@ def authenticate(
         return _authenticated(proven[0], delivery, headers)
     for client in asked:
         if client.provider.unsigned_handshake(headers):
-            return Authenticated(client, dispatch=False, response=Response(), skipped="handshake")
+            return _unproven(client, Response())
     raise Unauthenticated(reasons[0] if len(reasons) == 1 else "no-match")
 
 
@@ -285,12 +286,12 @@ def _answer_options(delivery: Delivery, headers: Headers, clients: Sequence[Webh
             rate = _allowed_rate(client, headers.get("webhook-request-rate", ()))
             if rate:
                 allowed["WebHook-Allowed-Rate"] = rate
-            return Authenticated(
-                client, dispatch=False, response=Response(headers=allowed), skipped="handshake"
-            )
-    return Authenticated(
-        asked[0], dispatch=False, response=Response(headers={"Allow": "POST"}), skipped="handshake"
-    )
+            return _unproven(client, Response(headers=allowed))
+    return _unproven(asked[0], Response(headers={"Allow": "POST"}))
+
+
+def _unproven(client: WebhookClient, response: Response) -> Authenticated:
+    return Authenticated(client, dispatch=False, response=response, skipped="handshake", proven=False)
 
 
 def _allowed_rate(client: WebhookClient, asked: Sequence[str]) -> str:

@@ -212,7 +212,8 @@ def identify(delivery: Delivery, request_id: str, ports: Ports, settings: Settin
         if renewed == clients:
             raise
         found = webhooks.authenticate(delivery, renewed, ports.topics.certificate)
-    _check_rate(delivery, found.client, ports)
+    if found.proven:  # before that nothing is written (rule 13)
+        _check_rate(delivery, found.client, ports)
     if not found.dispatch:
         if found.confirm is not None:
             ports.topics.confirm(found.confirm.topic_arn, found.confirm.token)

@@ -577,7 +577,7 @@ def test_certificates_in_the_client_are_not_fetched() -> None:
 def test_an_unsigned_ping_of_data_center_is_answered_and_its_body_not_even_read() -> None:
     known = [client(type="bitbucketserver", secret=SECRET)]
     found = authenticate(delivery([("X-Event-Key", "diagnostics:ping")], b'{"ref":"evil"'), known)
-    assert (found.dispatch, found.payload, found.skipped) == (False, None, "handshake")
+    assert (found.dispatch, found.payload, found.skipped, found.proven) == (False, None, "handshake", False)
 
 
 def test_a_ping_with_a_wrong_signature_is_no_ping() -> None:
@@ -618,7 +618,7 @@ def _asked(origin: str, rate: str = "", **options: Any) -> dict[str, str]:
     known = [client(type="cloudevents", secret=SECRET, **options)]
     found = authenticate(delivery(headers, b"", method="OPTIONS"), known)
     assert found.response is not None
-    assert (found.dispatch, found.response.status) == (False, 200)
+    assert (found.dispatch, found.response.status, found.proven) == (False, 200, False)
     return dict(found.response.headers)
 
 
