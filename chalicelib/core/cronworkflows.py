@@ -188,7 +188,7 @@ def cron_from_object(raw: Mapping[str, Any]) -> CronWorkflow:
     namespace, name, uid = (str(metadata.get(key) or "") for key in ("namespace", "name", "uid"))
     try:
         spec, status = raw.get("spec"), raw.get("status") or {}
-        if not isinstance(spec, Mapping) or not isinstance(status, Mapping):
+        if not isinstance(spec, dict) or not isinstance(status, dict):
             raise Misconfigured("spec or status is not an object")
         single = _text(spec, "schedule")
         return CronWorkflow(
@@ -209,12 +209,12 @@ def cron_from_object(raw: Mapping[str, Any]) -> CronWorkflow:
             failed_jobs_history_limit=_limit(spec, "failedJobsHistoryLimit", 1),
             when=_text(spec, "when"),
             stop_expression=_stop_expression(spec),
-            workflow_metadata=_typed(spec, "workflowMetadata", Mapping, {}),
-            workflow_spec=_typed(spec, "workflowSpec", Mapping, {}),
+            workflow_metadata=_typed(spec, "workflowMetadata", dict, {}),
+            workflow_spec=_typed(spec, "workflowSpec", dict, {}),
             status=Status(
-                active=_list(status, "active", Mapping),
+                active=_list(status, "active", dict),
                 last_scheduled_time=time_of(status.get("lastScheduledTime")),
-                conditions=_list(status, "conditions", Mapping),
+                conditions=_list(status, "conditions", dict),
                 succeeded=_typed(status, "succeeded", int, 0),
                 failed=_typed(status, "failed", int, 0),
                 phase=_text(status, "phase"),
@@ -243,7 +243,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}  # decoded JSON
 
 
 def _typed(of: Mapping[str, Any], key: str, kind: Any, default: Any) -> Any:
@@ -274,7 +274,7 @@ def _list(of: Mapping[str, Any], key: str, kind: Any) -> tuple[Any, ...]:
 
 
 def _texts(of: Mapping[str, Any], key: str) -> dict[str, str]:
-    values = _typed(of, key, Mapping, {})
+    values = _typed(of, key, dict, {})
     if not all(isinstance(value, str) for value in values.values()):
         raise Misconfigured(f"{key} has a value that is not a string")
     return dict(values)
@@ -286,7 +286,7 @@ def _limit(spec: Mapping[str, Any], key: str, default: int) -> int:
 
 
 def _stop_expression(spec: Mapping[str, Any]) -> str | None:
-    strategy = _typed(spec, "stopStrategy", Mapping, None)
+    strategy = _typed(spec, "stopStrategy", dict, None)
     return None if strategy is None else _text(strategy, "expression")
 
 
@@ -338,7 +338,7 @@ def _child_problem(spec: Mapping[str, Any]) -> str:
     if template and spec.get("templates"):
         return "Templates is invalid field in spec if workflow referred WorkflowTemplate reference"
     parameters = _mapping(spec.get("arguments")).get("parameters") or []
-    if not isinstance(parameters, list) or not all(isinstance(each, Mapping) for each in parameters):
+    if not isinstance(parameters, list) or not all(isinstance(each, dict) for each in parameters):
         return "spec.arguments.parameters is not a list of objects"
     seen: set[str] = set()
     for at, parameter in enumerate(parameters):
@@ -491,7 +491,8 @@ def catch_up(
 ) -> tuple[Run, ...]:
     """The missed runs to make up for now, oldest first.
 
-    `last_scheduled` is the last time that was dealt with, run or skipped; runs after it and before `now` were missed.
+    `last_scheduled` is the last time that was dealt with, run or skipped. Missed are the times after it whose start,
+    which `lynceus.dev/spread` delays, lies before `now`.
     None for an object that never ran, or whose schedules or zone changed since. By Argo's rule (5.5) that is the
     latest missed time of the first schedule for which it is still within startingDeadlineSeconds.
     """
@@ -499,18 +500,17 @@ def catch_up(
         return ()
     if cron.deleting or cron.labels.get(COMPLETED) == "true" or validate(cron):
         return ()
-    rule = catch_up_of(cron)
-    schedules = cron.parsed(default_timezone)
+    rule, schedules, end = catch_up_of(cron), cron.parsed(default_timezone), now - cron.spread
     missed: list[datetime] = []
     if rule.rule == "argo":
         deadline = timedelta(seconds=cron.starting_deadline_seconds)
-        latest = (schedule.latest(last_scheduled, now) for schedule in schedules)
-        missed = list(islice((each for each in latest if each is not None and now < each + deadline), 1))
+        latest = (schedule.latest(last_scheduled, end) for schedule in schedules)
+        missed = list(islice((each for each in latest if each is not None and end < each + deadline), 1))
     elif rule.rule != "none":
-        start, most = max(last_scheduled, now - rule.window), 1 if rule.rule == "latest" else rule.max
+        start, most = max(last_scheduled, end - rule.window), 1 if rule.rule == "latest" else rule.max
         found: set[datetime] = set()
         for schedule in schedules:
-            before: datetime | None = now
+            before: datetime | None = end
             for _ in range(most):
                 before = schedule.latest(start, before) if before else None
                 if before is not None:
