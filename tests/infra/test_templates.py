@@ -140,10 +140,10 @@ def role(name: str, stage: str = "dev") -> str:
 
 SENDERS = {
     "SubmissionsQueue": {"api_handler", "tick", "submit"},
-    "CronQueue": {"tick", "submit_cron"},
+    "CronQueue": {"api_handler", "tick", "submit_cron"},
     "DeadQueue": {"submit", "submit_cron"},
 }
-RECEIVERS = {"SubmissionsQueue": {"submit"}, "CronQueue": {"submit_cron"}}
+RECEIVERS = {"SubmissionsQueue": {"submit"}, "CronQueue": {"submit_cron"}, "DeadQueue": {"api_handler"}}
 
 
 @pytest.mark.parametrize("queue", SENDERS)
@@ -164,9 +164,10 @@ def test_rule_40_nobody_but_our_functions_speaks_through_a_queue(
     }
     assert "sqs:ReceiveMessage" in receive["Action"]
     assert "sqs:StartMessageMoveTask" in receive["Action"]
-    if queue in RECEIVERS:
-        allowed = receive["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
-        assert set(allowed) == {role(name) for name in RECEIVERS[queue]}
+    allowed = receive["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+    assert {arn for arn in allowed if isinstance(arn, str)} == {role(name) for name in RECEIVERS[queue]}
+    # One more where the installation names an operator, and only for dead letters.
+    assert [arn["Fn::If"][0] for arn in allowed if isinstance(arn, dict)] == ["HasOperator"] * (queue == "DeadQueue")
     assert tls["Condition"] == {"Bool": {"aws:SecureTransport": False}}
 
 
