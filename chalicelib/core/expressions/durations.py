@@ -49,18 +49,23 @@ class Duration:
         return format_duration(self.nanoseconds)
 
     def hours(self) -> float:
+        """The span in hours."""
         return self._count(HOUR)
 
     def minutes(self) -> float:
+        """The span in minutes."""
         return self._count(MINUTE)
 
     def seconds(self) -> float:
+        """The span in seconds."""
         return self._count(SECOND)
 
     def milliseconds(self) -> int:
+        """Whole milliseconds, toward zero."""
         return _quotient(self.nanoseconds, MILLISECOND)
 
     def microseconds(self) -> int:
+        """Whole microseconds, toward zero."""
         return _quotient(self.nanoseconds, MICROSECOND)
 
     def truncate(self, unit: Duration) -> Duration:

@@ -95,6 +95,7 @@ class Time:
     # What a wall calendar and clock show
 
     def zone(self) -> Zone:
+        """The zone in force at the instant, in its location."""
         return self.location.lookup(self.unix_seconds).zone
 
     def days(self) -> int:
@@ -102,6 +103,7 @@ class Time:
         return (self.unix_seconds + self.zone().offset) // SECONDS_PER_DAY
 
     def civil(self) -> Civil:
+        """The fields of calendar and clock."""
         zone = self.zone()
         days, second_of_day = divmod(self.unix_seconds + zone.offset, SECONDS_PER_DAY)
         year, month, day = civil_from_days(days)
@@ -141,6 +143,7 @@ class Time:
         return self.unix_seconds * SECOND + self.nanosecond
 
     def equal(self, other: Time) -> bool:
+        """Whether it is the same instant, wherever it is shown."""
         return self.nanoseconds() == other.nanoseconds()
 
     def compare(self, other: Time) -> int:
@@ -148,9 +151,11 @@ class Time:
         return (self.nanoseconds() > other.nanoseconds()) - (self.nanoseconds() < other.nanoseconds())
 
     def is_zero(self) -> bool:
+        """Whether it is Go's zero time, the start of year 1."""
         return self.unix_seconds == _ZERO_SECONDS and self.nanosecond == 0
 
     def add(self, duration: Duration) -> Time:
+        """The instant a span later; it wraps where an int64 of seconds ends."""
         seconds, nanosecond = divmod(self.nanoseconds() + duration.nanoseconds, SECOND)
         return Time(wrap_int64(seconds), nanosecond, self.location)
 
@@ -179,6 +184,7 @@ class Time:
         return self._moved(-beyond if 2 * beyond < unit.nanoseconds else unit.nanoseconds - beyond)
 
     def in_location(self, location: Location) -> Time:
+        """The same instant, shown elsewhere."""
         return Time(self.unix_seconds, self.nanosecond, location)
 
     def _beyond(self, unit: Duration) -> int:

@@ -19,30 +19,36 @@ class PathError(Exception):
 
 
 def token_error(token: str, what: str) -> PathError:
+    """What a step says that cannot go on."""
     return PathError(f"{token}: invalid token {what}", "token")
 
 
 def as_token_error(token: str, reason: PathError) -> PathError:
+    """Another's error as that of a step; a step's own stays."""
     return reason if reason.family == "token" else token_error(token, str(reason))
 
 
 def as_expression_error(reason: PathError) -> PathError:
+    """Another's error as that of an expression; an expression's own stays."""
     if reason.family == "expression":
         return reason
     return PathError(f"invalid expression. {reason}", "expression")
 
 
 def wrong_target(token: str, value: Any, *expected: str) -> PathError:
+    """A step met a value of a kind it can do nothing with."""
     return token_error(token, f"target. expected [{' '.join(expected)}] got [{kind_or_nil(value)}]")
 
 
 def unexpected_result(value: Any, *expected: str) -> PathError:
+    """An expression gave a value of a kind that its place does not take."""
     return PathError(
         f"unexpected expression result. expected [{' '.join(expected)}] got [{kind_or_nil(value)}]"
     )
 
 
 def kind_or_nil(value: Any) -> str:
+    """Go's kind of a value, `nil` for nil."""
     return "nil" if value is None else kind_of(value)
 
 
@@ -51,6 +57,7 @@ class Token:
     """One step of a path; `apply` gets what was found so far and the steps that follow."""
 
     def apply(self, query: Query, value: Any, following: Sequence[Token]) -> Any:
+        """What this and the following steps find in a value. Raises PathError."""
         raise NotImplementedError
 
 

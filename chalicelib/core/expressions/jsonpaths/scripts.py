@@ -66,6 +66,7 @@ class Operation:
     """Something to work out on the value at hand."""
 
     def evaluate(self, query: Query, current: Any) -> Any:
+        """The outcome for the value at hand, `@`. Raises PathError."""
         raise NotImplementedError
 
 
@@ -77,10 +78,12 @@ class Expression:
     operation: Operation | None
 
     def refuse_empty(self) -> None:
+        """Raises PathError when there is no text."""
         if not self.text:
             raise PathError("invalid expression. is empty", "expression")
 
     def evaluate(self, query: Query, current: Any) -> Any:
+        """The operation's outcome, or the operand read as a name, number, boolean or text. Raises PathError."""
         self.refuse_empty()
         if self.operation is not None:
             return self.operation.evaluate(query, current)
@@ -92,6 +95,7 @@ class Expression:
         return _BOOLEANS.get(self.text, self.text)
 
     def evaluate_as_token(self, query: Query, current: Any) -> Any:
+        """The same, for a place among the steps of a path: errors say that an expression failed."""
         try:
             return self.evaluate(query, current)
         except PathError as error:

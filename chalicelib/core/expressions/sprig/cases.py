@@ -20,6 +20,7 @@ SPACES = frozenset(
 
 
 def upper_rune(rune: str) -> str:
+    """The one upper-case form of a code point."""
     upper = rune.upper()
     if len(upper) == 1:
         return upper
@@ -28,10 +29,12 @@ def upper_rune(rune: str) -> str:
 
 
 def lower_rune(rune: str) -> str:
+    """The one lower-case form of a code point."""
     return "i" if rune == "\u0130" else rune.lower()  # the only one that Python makes two of
 
 
 def title_rune(rune: str) -> str:
+    """The one title-case form of a code point."""
     title = rune.title()
     return title if len(title) == 1 else rune
 

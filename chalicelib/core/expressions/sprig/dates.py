@@ -51,14 +51,17 @@ def date_in_zone(sources: Sources, layout: str, value: Any, zone: str) -> str:
 
 
 def date(sources: Sources, layout: str, value: Any) -> str:
+    """The date in the form of a layout, in UTC."""
     return date_in_zone(sources, layout, value, "Local")
 
 
 def html_date(sources: Sources, value: Any) -> str:
+    """The date as an HTML date picker has it: "2006-01-02"."""
     return date_in_zone(sources, "2006-01-02", value, "Local")
 
 
 def html_date_in_zone(sources: Sources, value: Any, zone: str) -> str:
+    """The same in a zone."""
     return date_in_zone(sources, "2006-01-02", value, zone)
 
 
@@ -76,6 +79,7 @@ def date_modify(span: str, value: Time) -> Time:
 
 
 def must_date_modify(span: str, value: Time) -> Time:
+    """The date moved by a duration. Raises FunctionError when the text is none."""
     return value.add(parse_duration(span))
 
 
@@ -116,6 +120,7 @@ def to_date(layout: str, value: str) -> Time:
 
 
 def must_to_date(layout: str, value: str) -> Time:
+    """The date a text means in the form of a layout. Raises FunctionError when it does not fit."""
     return parse_time(value, layout, UTC)
 
 

@@ -23,10 +23,12 @@ from chalicelib.core.expressions.values import Meter, marshal
 
 
 def default(fallback: Any, *given: Any) -> Any:
+    """The value given, or the fallback when it is empty."""
     return fallback if not given or is_empty(given[0]) else given[0]
 
 
 def coalesce(*values: Any) -> Any:
+    """The first value that is not empty, or nil."""
     return next((value for value in values if not is_empty(value)), None)
 
 
@@ -39,14 +41,17 @@ def from_json(text: str) -> Any:
 
 
 def must_to_json(value: Any) -> str:
+    """The JSON of a value. Raises FunctionError for what has none."""
     return marshal(value, meter=Meter(MAX_STEPS))
 
 
 def must_to_pretty_json(value: Any) -> str:
+    """The same over several lines, indented by two blanks."""
     return marshal(value, indent="  ", meter=Meter(MAX_STEPS))
 
 
 def to_raw_json(value: Any) -> str:
+    """The JSON of a value with `<`, `>` and `&` as they are. Raises FunctionError for what has none."""
     return marshal(value, escape_html=False, meter=Meter(MAX_STEPS))
 
 
@@ -59,6 +64,7 @@ def to_json(value: Any) -> str:
 
 
 def to_pretty_json(value: Any) -> str:
+    """The JSON over several lines, "" for what has none."""
     try:
         return must_to_pretty_json(value)
     except FunctionError:
@@ -66,6 +72,7 @@ def to_pretty_json(value: Any) -> str:
 
 
 def fail(message: str) -> NoReturn:
+    """Raises FunctionError with the message."""
     raise FunctionError(message)
 
 

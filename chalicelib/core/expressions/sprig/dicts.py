@@ -36,6 +36,7 @@ def dict_of(*pairs: Any) -> dict[str, Any]:
 
 
 def set_key(members: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """The map itself, with a member set."""
     if isinstance(members, NilMap):
         raise FunctionError("assignment to entry in nil map")
     _refuse_cycle(members, value)
@@ -44,27 +45,33 @@ def set_key(members: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def unset(members: dict[str, Any], key: str) -> dict[str, Any]:
+    """The map itself, without a member."""
     members.pop(key, None)
     return members
 
 
 def pluck(key: str, *maps: dict[str, Any]) -> list[Any]:
+    """What each map that has the key holds there."""
     return [members[key] for members in maps if key in members]
 
 
 def keys(*maps: dict[str, Any]) -> Strings:
+    """The keys of all maps, each sorted."""
     return Strings(key for members in maps for key in sorted(members))
 
 
 def values(members: dict[str, Any]) -> list[Any]:
+    """The values of a map, by key."""
     return [members[key] for key in sorted(members)]
 
 
 def pick(members: dict[str, Any], *wanted: str) -> dict[str, Any]:
+    """The members with these keys."""
     return {key: members[key] for key in wanted if key in members}
 
 
 def omit(members: dict[str, Any], *unwanted: str) -> dict[str, Any]:
+    """The members without these keys."""
     return {key: value for key, value in members.items() if key not in unwanted}
 
 
@@ -110,10 +117,12 @@ def merge_overwrite(target: dict[str, Any], *sources: dict[str, Any]) -> Any:
 
 
 def must_merge(target: dict[str, Any], *sources: dict[str, Any]) -> Any:
+    """Like `merge`. Raises FunctionError where that fails."""
     return _merged(target, sources, overwrite=False)
 
 
 def must_merge_overwrite(target: dict[str, Any], *sources: dict[str, Any]) -> Any:
+    """Like `merge_overwrite`. Raises FunctionError where that fails."""
     return _merged(target, sources, overwrite=True)
 
 

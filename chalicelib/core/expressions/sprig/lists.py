@@ -57,28 +57,34 @@ def _items(value: Any, complaint: str) -> list[Any]:
 
 
 def push(value: Any, item: Any) -> list[Any]:
+    """The items and one more."""
     return [*_items(value, "Cannot push on type {}"), item]
 
 
 def prepend(value: Any, item: Any) -> list[Any]:
+    """One more item and the items."""
     return [item, *_items(value, "Cannot prepend on type {}")]
 
 
 def first(value: Any) -> Any:
+    """The first item, nil of an empty list."""
     items = _items(value, "Cannot find first on type {}")
     return items[0] if items else None
 
 
 def last(value: Any) -> Any:
+    """The last item, nil of an empty list."""
     items = _items(value, "Cannot find last on type {}")
     return items[-1] if items else None
 
 
 def rest(value: Any) -> list[Any]:
+    """All items but the first."""
     return _items(value, "Cannot find rest on type {}")[1:] or _nil_if_empty(value)
 
 
 def initial(value: Any) -> list[Any]:
+    """All items but the last."""
     return _items(value, "Cannot find initial on type {}")[:-1] or _nil_if_empty(value)
 
 
@@ -87,14 +93,17 @@ def _nil_if_empty(value: Any) -> list[Any]:
 
 
 def reverse(value: Any) -> list[Any]:
+    """The items from last to first."""
     return _items(value, "Cannot find reverse on type {}")[::-1]
 
 
 def compact(value: Any) -> list[Any]:
+    """The items that are not empty."""
     return [item for item in _items(value, "Cannot compact on type {}") if not is_empty(item)]
 
 
 def uniq(value: Any) -> list[Any]:
+    """The items without those that were there before."""
     kept: list[Any] = []
     meter = Meter(MAX_STEPS)
     for item in _items(value, "Cannot find uniq on type {}"):
@@ -104,12 +113,14 @@ def uniq(value: Any) -> list[Any]:
 
 
 def without(value: Any, *omitted: Any) -> list[Any]:
+    """The items that are none of those omitted."""
     meter = Meter(MAX_STEPS)
     items = _items(value, "Cannot find without on type {}")
     return [item for item in items if not _is_in(item, omitted, meter)]
 
 
 def has(needle: Any, value: Any) -> bool:
+    """Whether an item is there, of the same type and content."""
     return value is not None and _is_in(needle, _items(value, "Cannot find has on type {}"), Meter(MAX_STEPS))
 
 
@@ -135,6 +146,7 @@ def slice_of(value: Any, *bounds: Any) -> Any:
 
 
 def chunk(size: int, value: Any) -> Lists:
+    """The items in lists of a size; the last one has the rest."""
     items = _items(value, "Cannot chunk type {}")
     # In floats as Go does, so that a size of 0 or less fails where it fails there.
     count = quotient(float(len(items) - 1), float(size))
@@ -147,6 +159,7 @@ def chunk(size: int, value: Any) -> Lists:
 
 
 def concat(*values: Any) -> list[Any]:
+    """The items of all lists in one."""
     for value in values:
         _items(value, "Cannot concat type {} as list")
     bounded_items(sum(map(len, values)))
@@ -154,6 +167,7 @@ def concat(*values: Any) -> list[Any]:
 
 
 def sort_alpha(value: Any) -> Strings:
+    """The items as texts, sorted by their bytes; a single value alone."""
     if isinstance(value, NilStrings):
         return value
     if isinstance(value, list | bytes):

@@ -38,24 +38,29 @@ def _int64(number: int) -> Int64:
 
 
 def add(*values: Any) -> Int64:
+    """The sum."""
     return _int64(sum(map(to_int64, values)))
 
 
 def sub(a: Any, b: Any) -> Int64:
+    """The difference."""
     return _int64(to_int64(a) - to_int64(b))
 
 
 def mul(first: Any, *others: Any) -> Int64:
+    """The product."""
     return Int64(reduce(lambda product, value: wrap(product * to_int64(value)), others, to_int64(first)))
 
 
 def div(a: Any, b: Any) -> Int64:
+    """The quotient, toward zero. Raises FunctionError on 0."""
     dividend, divisor = _division(a, b)
     quotient = abs(dividend) // abs(divisor)
     return _int64(quotient if (dividend < 0) == (divisor < 0) else -quotient)
 
 
 def mod(a: Any, b: Any) -> Int64:
+    """The remainder, with the sign of the dividend. Raises FunctionError on 0."""
     dividend, divisor = _division(a, b)
     rest = abs(dividend) % abs(divisor)
     return Int64(-rest if dividend < 0 else rest)
@@ -69,18 +74,22 @@ def _division(a: Any, b: Any) -> tuple[int, int]:
 
 
 def biggest(*values: Any) -> Int64:
+    """The largest."""
     return Int64(max(map(to_int64, values)))
 
 
 def smallest(*values: Any) -> Int64:
+    """The smallest."""
     return Int64(min(map(to_int64, values)))
 
 
 def until(count: int) -> Ints:
+    """0, 1, … before `count`; downward when that is negative."""
     return until_step(0, count, -1 if count < 0 else 1)
 
 
 def until_step(start: int, stop: int, step: int) -> Ints:
+    """From `start` on, before `stop`; nothing when the step leads away from it."""
     if step == 0 or (step > 0) != (start < stop):
         return Ints()
     numbers = range(start, stop, step)
@@ -94,6 +103,7 @@ def _count(numbers: range) -> int:
 
 
 def seq(*values: int) -> str:
+    """Numbers as the Unix command prints them, blanks between: `(last)`, `(first, last)`, `(first, step, last)`."""
     if not 1 <= len(values) <= 3:
         return ""
     start = values[0] if len(values) > 1 else 1
@@ -114,6 +124,7 @@ def to_decimal(value: Any) -> Int64:
 
 
 def rand_int(sources: Sources, low: int, high: int) -> int:
+    """A whole number from `low` on, below `high`."""
     if wrap(high - low) <= 0:
         raise FunctionError("invalid argument to Intn")
     return wrap(sources.random.randrange(wrap(high - low)) + low)
@@ -123,10 +134,12 @@ def rand_int(sources: Sources, low: int, high: int) -> int:
 
 
 def floor(value: Any) -> float:
+    """The next whole number downward, as a float."""
     return _whole(to_float64(value), math.floor)
 
 
 def ceil(value: Any) -> float:
+    """The next whole number upward, as a float."""
     return _whole(to_float64(value), math.ceil)
 
 
@@ -184,10 +197,12 @@ def quotient(a: float, b: float) -> float:
 
 
 def maxf(*values: Any) -> float:
+    """The largest, as a float."""
     return reduce(_larger, map(to_float64, values))
 
 
 def minf(*values: Any) -> float:
+    """The smallest, as a float."""
     return -reduce(_larger, (-to_float64(value) for value in values))
 
 

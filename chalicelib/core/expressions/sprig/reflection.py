@@ -24,10 +24,12 @@ def is_empty(value: Any) -> bool:
 
 
 def type_is_like(name: str, value: Any) -> bool:
+    """Whether a value has a type, or is a pointer to one."""
     return name == go_type(value) or f"*{name}" == go_type(value)
 
 
 def are_deeply_equal(a: Any, b: Any) -> bool:
+    """Whether two values have the same type and content."""
     return deep_equal(a, b, Meter(MAX_STEPS))
 
 

@@ -58,6 +58,7 @@ def _bcrypt_base64(raw: bytes) -> bytes:
 
 
 def htpasswd(sources: Sources, user: str, password: str) -> str:
+    """A line for an htpasswd file; a text that says why for a user with a colon."""
     if ":" in user:
         return f"invalid username: {user}"
     return f"{user}:{bcrypt_hash(sources, password)}"
@@ -177,10 +178,12 @@ def random_bytes(sources: Sources, count: int) -> str:
 
 
 def uuidv4(sources: Sources) -> str:
+    """A random UUID."""
     return str(uuid.UUID(bytes=sources.random.randbytes(16), version=4))
 
 
 def shuffle(sources: Sources, text: str) -> str:
+    """The characters in random order."""
     runes = list(printable(text))
     for index in range(len(runes) - 1, 0, -1):
         other = sources.random.randrange(index + 1)

@@ -8,6 +8,7 @@ Source: Masterminds/sprig v3.3.0 strings.go; Masterminds/goutils v1.1.1 stringut
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from chalicelib.core.expressions.panics import FunctionError
@@ -62,30 +63,35 @@ def _quoted_rune(rune: str) -> str:
 
 
 def quote(*values: Any) -> str:
+    """Each value that is not nil in double quotes, escaped, blanks between."""
     parts = [quoted(strval(value)) for value in values if value is not None]
     bounded_text(sum(map(len, parts)))
     return " ".join(parts)
 
 
 def squote(*values: Any) -> str:
+    """Each value that is not nil in single quotes, as it prints, blanks between."""
     return _spaced(f"'{printed(value)}'" for value in values if value is not None)
 
 
 def cat(*values: Any) -> str:
+    """Each value that is not nil as it prints, blanks between."""
     return _spaced(printed(value) for value in values if value is not None)
 
 
-def _spaced(parts: Any) -> str:
-    parts = list(parts)
-    bounded_text(sum(map(len, parts)))
-    return join_text(parts, " ")
+def _spaced(parts: Iterable[str]) -> str:
+    kept = list(parts)
+    bounded_text(sum(map(len, kept)))
+    return join_text(kept, " ")
 
 
 def abbrev(width: int, text: str) -> str:
+    """The text cut to a width, its end "..."."""
     return text if width < 4 else _abbreviated(text, 0, width)
 
 
 def abbrevboth(left: int, right: int, text: str) -> str:
+    """The text cut at both ends: from an offset on, and to a width."""
     if right < 4 or (left > 0 and right < 7):
         return text
     return _abbreviated(text, left, right)
@@ -108,6 +114,7 @@ def _abbreviated(text: str, offset: int, width: int) -> str:
 
 
 def trunc(count: int, text: str) -> str:
+    """The first bytes of a text, the last for a negative count."""
     raw = bytes_of(text)
     if count < 0:
         return text_of(raw[count:]) if len(raw) + count > 0 else text
@@ -115,6 +122,7 @@ def trunc(count: int, text: str) -> str:
 
 
 def substr(start: int, end: int, text: str) -> str:
+    """The bytes from `start` to before `end`; from the beginning or to the end for what is negative."""
     raw = bytes_of(text)
     size = len(raw)
     if start < 0:
@@ -136,6 +144,7 @@ def _bounds(bounds: str, end: int, size: int) -> str:
 
 
 def repeat(count: int, text: str) -> str:
+    """The text so many times. Raises FunctionError for a negative count."""
     if count < 0:
         raise FunctionError("strings: negative Repeat count")
     bounded_text(count * len(text))
@@ -143,16 +152,19 @@ def repeat(count: int, text: str) -> str:
 
 
 def indent(spaces: int, text: str) -> str:
+    """The text with every line moved in."""
     pad = repeat(spaces, " ")
     bounded_text(len(text) + spaces * (1 + text.count("\n")))
     return pad + text.replace("\n", "\n" + pad)
 
 
 def nindent(spaces: int, text: str) -> str:
+    """The same behind a line end."""
     return "\n" + indent(spaces, text)
 
 
 def replace(old: str, new: str, text: str) -> str:
+    """The text with every `old` as `new`; an empty `old` stands between all characters."""
     if old:
         found = bytes_of(text).count(bytes_of(old))
         bounded_text(len(text) + found * (len(new) - len(old)))
@@ -181,10 +193,12 @@ def initials(text: str) -> str:
 
 
 def wrap(width: int, text: str) -> str:
+    """The text in lines of a width; a longer word has a line of its own."""
     return _wrapped(width, text, "", break_words=False)
 
 
 def wrap_with(width: int, separator: str, text: str) -> str:
+    """The same with any text between lines; a longer word is broken."""
     return _wrapped(width, text, separator, break_words=True)
 
 
@@ -214,6 +228,7 @@ def _wrapped(width: int, text: str, separator: str, *, break_words: bool) -> str
 
 
 def split_list(separator: str, text: str) -> Strings:
+    """The parts of a text around a separator."""
     return Strings(_split(text, separator, -1))
 
 
@@ -232,10 +247,12 @@ def _split(text: str, separator: str, count: int) -> list[str]:
 
 
 def split(separator: str, text: str) -> StringMap:
+    """The parts as a map from `_0` on."""
     return _numbered(_split(text, separator, -1))
 
 
 def splitn(separator: str, count: int, text: str) -> StringMap:
+    """The same with at most `count` parts."""
     return _numbered(_split(text, separator, count))
 
 
@@ -253,20 +270,24 @@ def to_strings(value: Any) -> Strings:
 
 
 def join(separator: str, value: Any) -> str:
+    """The items as texts, a separator between."""
     parts = to_strings(value)
     bounded_text(sum(map(len, parts)) + len(separator) * len(parts))
     return join_text(parts, separator)
 
 
 def trim_all(cutset: str, text: str) -> str:
+    """The text without characters of a set at its ends."""
     return text.strip(cutset) if cutset else text
 
 
 def trim_prefix(prefix: str, text: str) -> str:
+    """The text without a prefix, once."""
     return text_of(bytes_of(text).removeprefix(bytes_of(prefix)))
 
 
 def trim_suffix(suffix: str, text: str) -> str:
+    """The text without a suffix, once."""
     return text_of(bytes_of(text).removesuffix(bytes_of(suffix)))
 
 

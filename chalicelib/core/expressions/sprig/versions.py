@@ -138,6 +138,7 @@ class Comparison:
     loose: str
 
     def holds(self, version: Version) -> bool:
+        """Whether a version meets it."""
         # A constraint that names no prerelease is looking for releases; != alone may look at both.
         if version.prerelease and not self.version.prerelease and (self.operator != "!=" or self.loose):
             return False
