@@ -1,6 +1,6 @@
-"""Plays the workflow controller: workflows run for a while and end, so that policies can be seen at work.
+"""Plays the controllers of a cluster: the workflow controller, and the housekeeping of Kubernetes' own.
 
-It reads and writes objects as a controller does, by watching and patching, but runs no container. A workflow gets
+Workflows run for a while and end, so that policies can be seen at work; no container runs. A workflow gets
 `Running` at once, then `Succeeded` or `Failed` after its time, with times and progress; `spec.shutdown` ends it
 early and `spec.suspend` holds it. Each change is told in one line, for people to watch.
 Source: argo-workflows workflow/controller/operator.go, markWorkflowPhase and the shutdown strategies.
@@ -8,13 +8,19 @@ Source: argo-workflows workflow/controller/operator.go, markWorkflowPhase and th
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import random
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
 from lynceus.local.kubernetes.objects import timestamp
-from lynceus.local.kubernetes.stores import Store
+from lynceus.local.kubernetes.resources import Catalogue
+from lynceus.local.kubernetes.statuses import Refusal, no_such_resource
+from lynceus.local.kubernetes.stores import Change, Store
+from lynceus.local.kubernetes.strategies import SA_NAME, SA_TOKEN
+from lynceus.local.kubernetes.tokens import LEGACY_ISSUER
 
 Object = dict[str, Any]
 
@@ -134,3 +140,147 @@ def _line(workflow: Object, status: Object, now: float) -> str:
     message = f"  {status['message']}" if status.get("message") else ""
     moment = timestamp(now)[11:19]
     return f"{moment}  {status['phase']:<9}  {metadata['namespace']}/{metadata['name']}{message}"
+
+
+# -- housekeeping --------------------------------------------------------------------------------------------
+
+
+class Housekeeper:
+    """Does what a cluster's own controllers do for objects nobody asks for again.
+
+    Namespaces that are being deleted are emptied and ended, dependents follow their owners, the finalizers of
+    foreground deletion and orphaning are worked off, and Secrets of type service-account-token get their token.
+    A real API server alone does none of it; `request(method, path, body)` is its way in, as the admin.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        *,
+        request: Callable[[str, str, Object], Object],
+        sign: Callable[[Object], str],
+        authority: str,
+    ) -> None:
+        self._store, self._catalogue = store, catalogue
+        self._request, self._sign, self._authority = request, sign, authority
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the change in hand."""
+        self._stopped.set()
+        with self._store.lock:
+            self._store.changed.notify_all()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        seen = 0
+        while not self._stopped.is_set():
+            with self._store.lock:
+                if self._store.revision == seen:
+                    self._store.changed.wait()
+                changes = self._store.all_changes(seen)
+                seen = self._store.revision
+            for change in changes:
+                # Somebody else may have been there first, and then there is nothing left to do.
+                with contextlib.suppress(Refusal):
+                    self._follow(change)
+
+    def _follow(self, change: Change) -> None:
+        if change.after is None:
+            self._remove_dependents(change.last["metadata"]["uid"], orphan=False)
+            self._end_namespace(change.last["metadata"].get("namespace", ""))
+            return
+        metadata = change.after["metadata"]
+        if metadata.get("deletionTimestamp"):
+            if change.store == "namespaces":
+                self._empty_namespace(metadata["name"])
+            for finalizer in ("orphan", "foregroundDeletion"):
+                if finalizer in (metadata.get("finalizers") or ()):
+                    self._remove_dependents(metadata["uid"], orphan=finalizer == "orphan")
+                    left = [each for each in metadata["finalizers"] if each != finalizer]
+                    self._patch(change.store, change.key, {"metadata": {"finalizers": left}})
+        elif change.store == "secrets" and change.after.get("type") == SA_TOKEN:
+            self._fill_token(change.after)
+
+    def _objects(self, namespace: str = "") -> list[tuple[str, str, Object]]:
+        """(store, key, object) of everything, or of everything in a namespace."""
+        with self._store.lock:
+            return [
+                (store, key, instance)
+                for store in self._store.stores()
+                for key, instance in self._store.shelf(store).objects.items()
+                if not namespace or key.startswith(f"{namespace}/")
+            ]
+
+    def _remove_dependents(self, uid: str, *, orphan: bool) -> None:
+        for store, key, instance in self._objects():
+            owners = instance["metadata"].get("ownerReferences") or []
+            others = [owner for owner in owners if owner.get("uid") != uid]
+            if len(others) == len(owners):
+                continue
+            if others or orphan:
+                self._patch(store, key, {"metadata": {"ownerReferences": others}})
+            else:
+                self._delete(store, key)
+
+    def _empty_namespace(self, name: str) -> None:
+        for store, key, instance in self._objects(name):
+            if not instance["metadata"].get("deletionTimestamp"):
+                self._delete(store, key)
+        self._end_namespace(name)
+
+    def _end_namespace(self, name: str) -> None:
+        namespace = self._store.get("namespaces", name) if name else None
+        if (
+            namespace is not None
+            and namespace["metadata"].get("deletionTimestamp")
+            and not self._objects(name)
+        ):
+            body = {"metadata": {"name": name}, "spec": {"finalizers": []}}
+            self._request("PUT", f"/api/v1/namespaces/{name}/finalize", body)
+
+    def _fill_token(self, secret: Object) -> None:
+        """The legacy token of a service account, as the token controller writes it."""
+        metadata = secret["metadata"]
+        if (secret.get("data") or {}).get("token"):
+            return
+        namespace, account_name = metadata["namespace"], metadata["annotations"][SA_NAME]
+        account = self._store.get("serviceaccounts", f"{namespace}/{account_name}")
+        if account is None:
+            return
+        claim = "kubernetes.io/serviceaccount/"
+        token = self._sign(
+            {
+                "iss": LEGACY_ISSUER,
+                f"{claim}namespace": namespace,
+                f"{claim}secret.name": metadata["name"],
+                f"{claim}service-account.name": account_name,
+                f"{claim}service-account.uid": account["metadata"]["uid"],
+                "sub": f"system:serviceaccount:{namespace}:{account_name}",
+            }
+        )
+        data = {"token": token, "ca.crt": self._authority, "namespace": namespace}
+        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
+        uid = {"kubernetes.io/service-account.uid": account["metadata"]["uid"]}
+        key = f"{namespace}/{metadata['name']}"
+        self._patch("secrets", key, {"data": encoded, "metadata": {"annotations": uid}})
+
+    def _path(self, store: str, key: str) -> str:
+        resource = self._catalogue.by_store(store)
+        if resource is None:
+            raise no_such_resource()
+        namespace, _, name = key.rpartition("/")
+        return resource.path(namespace, name)
+
+    def _patch(self, store: str, key: str, body: Object) -> None:
+        with contextlib.suppress(Refusal):
+            self._request("PATCH", self._path(store, key), body)
+
+    def _delete(self, store: str, key: str) -> None:
+        with contextlib.suppress(Refusal):
+            self._request("DELETE", self._path(store, key), {})

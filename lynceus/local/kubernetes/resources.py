@@ -52,6 +52,12 @@ class Resource:
         """The name under which objects are kept: plural.group."""
         return self.stored_as or (f"{self.plural}.{self.group}" if self.group else self.plural)
 
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """The path of the collection, or of one object in it."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        where = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return f"{root}{where}/{self.plural}" + (f"/{name}" if name else "")
+
     @property
     def stored(self) -> bool:
         """False for reviews, which are answered and forgotten."""

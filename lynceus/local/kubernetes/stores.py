@@ -219,6 +219,19 @@ class Store:
                 waiting.append(change)
         return reversed(waiting)
 
+    def all_changes(self, after: int) -> list[Change]:
+        """The changes of every kind after a revision, oldest first."""
+        waiting: list[Change] = []
+        for change in reversed(self._log):
+            if change.revision <= after:
+                break
+            waiting.append(change)
+        return waiting[::-1]
+
+    def stores(self) -> list[str]:
+        """The kinds that objects are kept of."""
+        return list(self._shelves)
+
     def forget(self) -> None:
         """Compact: old lists, continue tokens and watches from before now answer 410."""
         with self.lock:

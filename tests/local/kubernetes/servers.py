@@ -51,7 +51,7 @@ class Server:
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Status and decoded answer; `body` is sent as JSON unless it is bytes, as the admin unless `token` is given."""
+        """Status and decoded answer; a body that is not bytes is sent as JSON; the admin's unless `token` is given."""
         sent = {"Authorization": f"Bearer {self.token if token is None else token}"} | dict(headers or {})
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if data is not None:

@@ -1,0 +1,299 @@
+"""What callers rely on beyond the recorded pairs, asked of ours and of a real server alike."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.local.kubernetes.servers import Server
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+def workflows(namespace: str) -> str:
+    return f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows"
+
+
+def workflow(name: str, **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": name} | metadata,
+        "spec": {"entrypoint": "main"},
+    }
+
+
+def account(server: Server, namespace: str, name: str, rules: list[dict[str, Any]]) -> str:
+    """A service account with a role of those rules; returns its token."""
+    server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
+    base = f"{RBAC}/namespaces/{namespace}"
+    server.create(f"{base}/roles", {"metadata": {"name": name}, "rules": rules})
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    server.create(
+        f"{base}/rolebindings", {"metadata": {"name": name}, "subjects": [subject], "roleRef": reference}
+    )
+    return server.token_for(namespace, name)
+
+
+def rule(verbs: str, resources: str, *names: str, group: str = "argoproj.io") -> dict[str, Any]:
+    found = {"verbs": verbs.split(), "apiGroups": [group], "resources": resources.split()}
+    return found | ({"resourceNames": list(names)} if names else {})
+
+
+def test_a_token_can_do_what_its_role_says_and_nothing_else(server: Server, namespace: str) -> None:
+    token = account(server, namespace, "jenkins", [rule("create", "workflows")])
+
+    created, _ = server.call("POST", workflows(namespace), workflow("one"), token=token)
+    listed, refused = server.call("GET", workflows(namespace), token=token)
+
+    assert created == 201
+    assert listed == 403
+    assert (
+        f'User "system:serviceaccount:{namespace}:jenkins" cannot list resource "workflows"'
+        in refused["message"]
+    )
+
+
+def test_rules_for_names_cover_a_list_of_just_that_name(server: Server, namespace: str) -> None:
+    token = account(server, namespace, "jenkins", [rule("get list watch", "workflows", "mine")])
+
+    one, _ = server.call("GET", f"{workflows(namespace)}?fieldSelector=metadata.name%3Dmine", token=token)
+    every, _ = server.call("GET", workflows(namespace), token=token)
+
+    assert (one, every) == (200, 403)
+
+
+def test_the_door_check_costs_an_empty_list(server: Server, namespace: str) -> None:
+    token = account(server, namespace, "jenkins", [rule("list", "workfloweventbindings")])
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workfloweventbindings"
+
+    status, answer = server.call("GET", f"{path}?resourceVersion=0&labelSelector=x,%21x", token=token)
+
+    assert status == 200
+    assert answer["items"] == []
+    assert server.call("GET", path, token="nonsense")[0] == 401
+
+
+def test_impersonation_of_one_account_opens_no_other(server: Server, namespace: str) -> None:
+    token = account(
+        server, namespace, "worker", [rule("impersonate", "serviceaccounts", "jenkins", group="")]
+    )
+    account(server, namespace, "jenkins", [rule("create", "workflows")])
+
+    def create(name: str, acting_as: str) -> int:
+        headers = {"Impersonate-User": f"system:serviceaccount:{namespace}:{acting_as}"}
+        return server.call("POST", workflows(namespace), workflow(name), token=token, headers=headers)[0]
+
+    assert create("one", "jenkins") == 201
+    assert create("two", "other") == 403
+    assert server.call("POST", workflows(namespace), workflow("three"), token=token)[0] == 403
+
+
+def test_names_in_bindings_decide_not_the_existence_of_accounts(server: Server, namespace: str) -> None:
+    headers = {"Impersonate-User": f"system:serviceaccount:{namespace}:never-made"}
+
+    status, answer = server.call("GET", workflows(namespace), headers=headers)
+
+    assert status == 403
+    assert "never-made" in answer["message"]
+
+
+def test_a_patch_without_change_makes_no_revision(server: Server, namespace: str) -> None:
+    made = server.create(workflows(namespace), workflow("one", labels={"a": "1"}))
+    headers = {"Content-Type": "application/merge-patch+json"}
+
+    status, answer = server.call(
+        "PATCH", f"{workflows(namespace)}/one", {"metadata": {"labels": {"a": "1"}}}, headers=headers
+    )
+
+    assert status == 200
+    assert answer["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+
+def test_a_patch_that_names_an_old_revision_is_a_conflict(server: Server, namespace: str) -> None:
+    made = server.create(workflows(namespace), workflow("one"))
+    headers = {"Content-Type": "application/merge-patch+json"}
+    path = f"{workflows(namespace)}/one"
+    server.call("PATCH", path, {"metadata": {"labels": {"a": "1"}}}, headers=headers)
+
+    stale = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"], "labels": {"a": "2"}}}
+    status, answer = server.call("PATCH", path, stale, headers=headers)
+
+    assert status == 409
+    assert "the object has been modified" in answer["message"]
+
+
+def test_finalizers_hold_an_object_until_the_last_is_gone(server: Server, namespace: str) -> None:
+    server.create(workflows(namespace), workflow("one", finalizers=["example.com/a", "example.com/b"]))
+    path = f"{workflows(namespace)}/one"
+    headers = {"Content-Type": "application/merge-patch+json"}
+
+    deleted, held = server.call("DELETE", path)
+    server.call("PATCH", path, {"metadata": {"finalizers": ["example.com/b"]}}, headers=headers)
+    still, _ = server.call("GET", path)
+    server.call("PATCH", path, {"metadata": {"finalizers": None}}, headers=headers)
+    gone, _ = server.call("GET", path)
+
+    assert deleted == 200
+    assert held["metadata"]["deletionTimestamp"]
+    assert (still, gone) == (200, 404)
+
+
+def test_an_old_list_stays_as_it_was(server: Server, namespace: str) -> None:
+    server.create(workflows(namespace), workflow("one"))
+    _, before = server.call("GET", workflows(namespace))
+    revision = before["metadata"]["resourceVersion"]
+    server.create(workflows(namespace), workflow("two"))
+    server.call("DELETE", f"{workflows(namespace)}/one")
+
+    _, old = server.call(
+        "GET", f"{workflows(namespace)}?resourceVersion={revision}&resourceVersionMatch=Exact"
+    )
+    _, new = server.call(
+        "GET", f"{workflows(namespace)}?resourceVersion={revision}&resourceVersionMatch=NotOlderThan"
+    )
+
+    assert [each["metadata"]["name"] for each in old["items"]] == ["one"]
+    assert [each["metadata"]["name"] for each in new["items"]] == ["two"]
+
+
+def test_what_leaves_a_selection_is_a_deletion_to_its_watcher(server: Server, namespace: str) -> None:
+    made = server.create(workflows(namespace), workflow("one", labels={"team": "blue"}))
+    headers = {"Content-Type": "application/merge-patch+json"}
+    server.call(
+        "PATCH", f"{workflows(namespace)}/one", {"metadata": {"labels": {"team": "red"}}}, headers=headers
+    )
+    revision = made["metadata"]["resourceVersion"]
+
+    _, text = server.call(
+        "GET",
+        f"{workflows(namespace)}?watch=1&labelSelector=team%3Dblue&resourceVersion={revision}&timeoutSeconds=1",
+    )
+
+    assert text["type"] == "DELETED"
+    assert text["object"]["metadata"]["labels"] == {"team": "blue"}
+
+
+def test_large_lists_are_compressed_for_those_who_ask(server: Server, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    for at in range(3):
+        server.create(path, {"metadata": {"name": f"c{at}"}, "data": {"text": "x" * 60_000}})
+
+    plain = server._pool.request(
+        "GET", server.url + path, headers={"Authorization": f"Bearer {server.token}"}
+    )
+    asked = {"Authorization": f"Bearer {server.token}", "Accept-Encoding": "gzip"}
+    packed = server._pool.request("GET", server.url + path, headers=asked, decode_content=False)
+
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert len(packed.data) < len(plain.data) / 10
+
+
+def test_applied_fields_go_when_their_manager_lets_go(server: Server, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps/settings?fieldManager=one"
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings"},
+        "data": {"a": "1", "b": "2"},
+    }
+
+    first, _ = server.call("PATCH", path, body, headers=headers)
+    second, answer = server.call("PATCH", path, body | {"data": {"a": "1"}}, headers=headers)
+
+    assert (first, second) == (201, 200)
+    assert answer["data"] == {"a": "1"}
+
+
+def test_two_managers_share_a_map_and_quarrel_over_a_key(server: Server, namespace: str) -> None:
+    def apply(manager: str, data: dict[str, str]) -> tuple[int, Any]:
+        path = f"/api/v1/namespaces/{namespace}/configmaps/shared?fieldManager={manager}"
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shared"}, "data": data}
+        return server.call("PATCH", path, body, headers=headers)
+
+    apply("one", {"a": "1"})
+    added, answer = apply("two", {"b": "2"})
+    refused, conflict = apply("two", {"a": "9", "b": "2"})
+
+    assert added == 200
+    assert answer["data"] == {"a": "1", "b": "2"}
+    assert refused == 409
+    assert conflict["message"] == 'Apply failed with 1 conflict: conflict with "one": .data.a'
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[" * 5000, 400),
+        (b'{"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": 5}', 400),
+        (b'{"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"labels": ["a"]}}', 400),
+        (
+            json.dumps(
+                {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "-"}}
+            ).encode(),
+            422,
+        ),
+    ],
+)
+def test_what_cannot_be_an_object_is_refused(
+    server: Server, namespace: str, body: bytes, status: int
+) -> None:
+    assert server.call("POST", workflows(namespace), body)[0] == status
+
+
+def test_roles_cannot_be_rebound(server: Server, namespace: str) -> None:
+    account(server, namespace, "jenkins", [rule("get", "workflows")])
+    path = f"{RBAC}/namespaces/{namespace}/rolebindings/jenkins"
+    headers = {"Content-Type": "application/merge-patch+json"}
+
+    status, answer = server.call("PATCH", path, {"roleRef": {"name": "other"}}, headers=headers)
+
+    assert status == 422
+    assert "cannot change roleRef" in answer["message"]
+
+
+def test_secrets_take_text_and_show_base64(server: Server, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/secrets"
+
+    made = server.create(path, {"metadata": {"name": "s"}, "stringData": {"key": "value"}})
+    bad, answer = server.call("POST", path, {"metadata": {"name": "t"}, "data": {"key": "§"}})
+
+    assert made["data"] == {"key": "dmFsdWU="}
+    assert "stringData" not in made
+    assert bad == 400
+    assert "illegal base64 data" in answer["message"]
+
+
+def test_events_of_both_groups_are_the_same_events(server: Server, namespace: str) -> None:
+    about = {"kind": "Workflow", "name": "one", "namespace": namespace}
+    event = {
+        "metadata": {"name": "one.1"},
+        "involvedObject": about,
+        "reason": "Seen",
+        "message": "text",
+        "type": "Normal",
+    }
+    server.create(f"/api/v1/namespaces/{namespace}/events", event)
+
+    status, answer = server.call("GET", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events/one.1")
+
+    assert status == 200
+    assert answer["regarding"]["name"] == "one"
+    assert answer["note"] == "text"
+
+
+def test_a_namespace_that_ends_takes_nothing_new(server: Server, namespace: str) -> None:
+    server.call("DELETE", f"/api/v1/namespaces/{namespace}")
+
+    status, answer = server.call("POST", workflows(namespace), workflow("late"))
+
+    assert status in (403, 404)
+    assert namespace in answer["message"]
