@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 import yaml
 
 from chalicelib.core.errors import Misconfigured, Unavailable
+from lynceus.local import demos
 from lynceus.local.amazon import Amazon, overwrite, write_private
 from lynceus.local.watches import Watch
 from lynceus.output import Output
@@ -144,8 +145,6 @@ class System:
         write_private(self.state / "env", _lines(os.environ))
         self._stack.callback(lambda: (self.state / "env").unlink(missing_ok=True))
         if real is None:
-            from lynceus.local import demos
-
             self.secret = demos.webhook_secret(STAGE)
         self._stdout, sys.stdout = sys.stdout, watch
         self._stack.callback(self._give_stdout_back)
@@ -191,7 +190,6 @@ class System:
         self._stack.callback(lock.close)
 
     def _own_cluster(self, watch: Watch) -> Cluster:
-        from lynceus.local import demos
         from lynceus.local.kubernetes import Cluster
 
         cluster = Cluster(self.state / "cluster")
@@ -252,6 +250,7 @@ class System:
             ("cluster", f"{real.server} ({real.context})" if real else f"{_url(self.cluster)}  {kubeconfig}"),
             ("aws", f"{os.environ['AWS_ENDPOINT_URL']}  {_shown(self.state / 'env')}"),
             ("tick", f"every {self._options.tick:g} s, cron {os.environ['LYNCEUS_CRON']}"),
+            ("demo", "none" if real else self._demo()),
             ("log", _shown(self.state / "log")),
         ]
         for name, text in rows:
@@ -266,8 +265,31 @@ class System:
             for command in self._commands(kubeconfig):
                 line(f"  {paint(command, 'green')}")
         line()
+        self._out.data(
+            {
+                "api": self.url,
+                "aws": os.environ["AWS_ENDPOINT_URL"],
+                "cluster": real.server if real else _url(self.cluster),
+                "kubeconfig": kubeconfig,
+                "secret": self.secret,
+            }
+        )
         line(paint(f"Ctrl-C stops everything; objects and ledger stay in {_shown(self.state)}.", "dim"))
         line()
+
+    def _demo(self) -> str:
+        """What of the demo is there, by names."""
+        if self.cluster is None:
+            return "none"
+        names = {
+            plural: [
+                found["metadata"]["name"]
+                for found in self.cluster.objects(f"{plural}.argoproj.io", demos.NAMESPACE)
+            ]
+            for plural in ("workfloweventbindings", "cronworkflows")
+        }
+        bindings, crons = (", ".join(found) or "none" for found in names.values())
+        return f"namespace {demos.NAMESPACE}, bindings {bindings}, cron {crons}"
 
     def _commands(self, kubeconfig: str) -> list[str]:
         python = _shown(Path(sys.executable))

@@ -30,6 +30,7 @@ from botocore.config import Config
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/argo/workflows"
 BINDINGS = "/apis/argoproj.io/v1alpha1/namespaces/argo/workfloweventbindings"
+CRONS = "/apis/argoproj.io/v1alpha1/namespaces/argo/cronworkflows"
 REVISION = "demo.lynceus.dev/revision"  # the label that the demo's binding takes from the push
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_a_real_cluster_is_named_and_given_no_demo(start: Callable[..., Running]
     assert f"LYNCEUS_KUBECONFIG={kubeconfig}\n" in written
     assert not (tmp_path / "state" / "cluster").exists()
     assert running.stop() == 0
+
+
+def test_a_real_cluster_is_acted_in_by_the_rights_of_its_kubeconfig(
+    system: Running, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    # The other system's cluster stands for a real one.
+    second = start(tmp_path, ["--kubeconfig", str(system.state / "kubeconfig")])
+    second.secret = "0123456789abcdef0123456789abcdef"
+    document = json.dumps({"github.com": {"type": "github", "secret": second.secret}})
+    second.aws("secretsmanager").create_secret(
+        Name="lynceus-local/argo/webhook-clients", SecretString=document
+    )
+    second.url = (
+        next(line for line in second.lines if " api " in line).split()[1].removesuffix("/api/v1/events/…")
+    )
+    assert second.push(push_body("4444444a")).status == 200
+    assert len(system.settled(1, "4444444")) == 1
+    assert second.stop() == 0
 
 
 @pytest.mark.parametrize("text", ["", "[]", "current-context: none\ncontexts: []\n"])

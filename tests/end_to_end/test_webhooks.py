@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.end_to_end.conftest import BINDINGS, Running, push_body, request, wait_for
+from tests.end_to_end.conftest import BINDINGS, CRONS, Running, push_body, request, wait_for
 
 ACCOUNT = "system-serviceaccount-argo-github.com"
 
@@ -45,7 +45,7 @@ def test_five_hundred_webhooks_sent_twenty_at_a_time_are_five_hundred_workflows(
         ]
 
     # Listing hundreds of Workflows costs as much as making some.
-    assert wait_for(lambda: revisions <= set(made()), 60, every=1)
+    assert wait_for(lambda: revisions <= set(made()), 120, every=1)
     assert sorted(revision for revision in made() if revision in revisions) == sorted(revisions)
 
 
@@ -212,6 +212,26 @@ def test_with_secrets_manager_away_known_clients_still_count(system: Running) ->
     system.outages()
     assert answer.status == 200
     assert len(system.settled(2, "cdcdcdc")) == 2
+
+
+def test_a_cron_workflow_that_is_applied_runs_without_a_restart(system: Running) -> None:
+    cron = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "CronWorkflow",
+        "metadata": {"name": "often"},
+        "spec": {"schedules": ["@every 3s"], "workflowSpec": {"workflowTemplateRef": {"name": "say"}}},
+    }
+    assert system.kubernetes("POST", CRONS, cron).status == 201
+    try:
+
+        def runs() -> list[str]:
+            names = [workflow["metadata"]["name"] for workflow in system.workflows()]
+            return [name for name in names if name.startswith("often-")]
+
+        assert wait_for(lambda: len(runs()) >= 2)
+        assert len(runs()) == len(set(runs()))
+    finally:
+        system.kubernetes("DELETE", f"{CRONS}/often")
 
 
 @pytest.mark.kubectl
