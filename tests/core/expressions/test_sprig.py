@@ -19,6 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chalicelib.core import expressions
+from chalicelib.core.expressions import ExpressionError
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.sprig import FUNCTIONS, GoType, Sources, call
 from chalicelib.core.expressions.sprig.functions import NilMap
@@ -284,8 +286,18 @@ def test_a_value_nested_beyond_pythons_stack_is_an_error_of_ours() -> None:
     value: list[Any] = []
     for _ in range(100_000):
         value = [value]
-    with pytest.raises(FunctionError, match="nested too deeply"):
-        run("deepCopy", value)
+    with pytest.raises(ExpressionError, match="nest too deep"):
+        expressions.compile("sprig.deepCopy(payload)").evaluate({"payload": value}, functions="metadata")
+
+
+def test_a_value_may_nest_deeper_than_python_usually_recurses() -> None:
+    value: list[Any] = []
+    for _ in range(3000):
+        value = [value]
+    result = expressions.compile("sprig.toJson(sprig.deepCopy(payload))").evaluate(
+        {"payload": value}, functions="metadata"
+    )
+    assert result == "[" * 3001 + "]" * 3001
 
 
 @pytest.mark.parametrize("name", ["set", "merge", "mergeOverwrite", "mustMerge"])

@@ -27,13 +27,12 @@ _STEPS: Final = 500_000  # tokens applied, and values looked at, for one path
 
 
 def jsonpath(document: str, path: str) -> Any:
-    """What a path finds in the JSON text of a document. Raises FunctionError in the library's words."""
+    """What a path finds in the JSON text of a document. Raises FunctionError in the library's words.
+
+    A document nested deeper than Python's stack raises RecursionError; the evaluator tries again with more of it.
+    """
     root = unmarshal(document)
     try:
-        tokens = read_path(path)
-        query = Query(root, Meter(_STEPS))
-        return query.apply(tokens, root)
+        return Query(root, Meter(_STEPS)).apply(read_path(path), root)
     except PathError as error:
         raise FunctionError(str(error)) from None
-    except RecursionError:
-        raise FunctionError("jsonpath: the document or the path is nested too deeply") from None

@@ -91,14 +91,14 @@ def aliases(
 
 
 def call(function: Function, arguments: Sequence[Any], sources: Sources) -> Any:
-    """What the function gives. Raises FunctionError: wrong arguments, what Go raises, or a bound reached."""
+    """What the function gives. Raises FunctionError: wrong arguments, what Go raises, or a bound reached.
+
+    A value nested deeper than Python's stack raises RecursionError; the evaluator tries again with more of it.
+    """
     values = _checked(function, arguments)
     if function.refused:
         raise FunctionError(f"sprig.{function.name} is not available: {function.refused}")
-    try:
-        return function.call(sources, *values) if function.needs_sources else function.call(*values)
-    except RecursionError:
-        raise FunctionError(f"sprig.{function.name}: a value is nested too deeply") from None
+    return function.call(sources, *values) if function.needs_sources else function.call(*values)
 
 
 def _checked(function: Function, arguments: Sequence[Any]) -> list[Any]:
