@@ -55,6 +55,19 @@ def test_nothing_of_the_shell_leads_to_something_real(start: Callable[..., Runni
     running.stop()
 
 
+def test_clients_that_nobody_has_read_yet_cannot_be_judged_while_secrets_manager_is_away(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    running = start(tmp_path)
+    running.outages("secretsmanager")
+    refused = running.push(push_body("5555555a"))
+    running.outages()
+    assert (refused.status, refused.body["code"]) == (503, 14)
+    assert running.push(push_body("5555555a")).status == 200
+    assert len(running.settled(1, "5555555")) == 1
+    running.stop()
+
+
 def test_a_second_system_with_the_same_state_says_so(system: Running, start: Callable[..., Running]) -> None:
     second = start(system.state)
     assert second.process.wait(20) == 3
