@@ -11,7 +11,7 @@ Source: argo-workflows server/event/dispatch/operation.go, dispatch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
@@ -22,6 +22,7 @@ from chalicelib.core.errors import LynceusError, Misconfigured
 from chalicelib.core.events import RFC1123_SUBDOMAIN, Event, environment
 from chalicelib.core.expressions import Expression, ExpressionError
 from chalicelib.core.expressions.values import go_type
+from chalicelib.core.indexes import Index
 from chalicelib.core.submissions import Submission, TemplateRef, digest_of, submission_id, workflow_name
 
 INSTANCE_ID = "workflows.argoproj.io/controller-instanceid"
@@ -35,6 +36,8 @@ MATCHED, NOT_MATCHED, ERROR, NOTHING = "matched", "not-matched", "error", "nothi
 SUBMISSION_LIMIT = 1024 * 1024  # bytes of rendered text in one submission (rule 10)
 EVENT_LIMIT = 8 * 1024 * 1024  # and in all submissions of one event
 MATCH_LIMIT = 90  # submissions of one event: one transaction holds a hundred items (rule 7)
+
+WORTH_AN_INDEX = 32  # bindings of a namespace; below that asking them all is as quick
 
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -208,20 +211,29 @@ def compiled(source: str) -> Expression:
 
 
 def match(
-    event: Event, bindings: Iterable[Binding], budget: Budget | None = None, *, after: str = ""
+    event: Event, bindings: BindingList | Sequence[Binding], budget: Budget | None = None, *, after: str = ""
 ) -> Matching:
     """The verdict of each binding on the event, and the submissions of those that matched.
 
     Bindings are asked in the order of their names, beginning behind `after`. Where the budget ends, or a
-    transaction is full, `deferred_after` says how far it came: ask again from there.
+    transaction is full, `deferred_after` says how far it came: ask again from there. A BindingList knows which
+    selectors cannot be true for the event and spares their evaluation.
     """
     budget = budget or Budget()
     env = environment(event)
+    possible: Collection[str] | None = None
+    if isinstance(bindings, BindingList):
+        possible = bindings.possible(env)
+        bindings = bindings.bindings
     verdicts: list[Verdict] = []
     submissions: list[Submission] = []
     last = after
     for binding in sorted(bindings, key=lambda binding: binding.name):
         if binding.name <= after:
+            continue
+        if possible is not None and binding.name not in possible:
+            verdicts.append(_verdict(binding, NOT_MATCHED, reasons.SELECTOR_FALSE))
+            last = binding.name
             continue
         if budget.out_of_time() or len(submissions) >= MATCH_LIMIT:
             return Matching(tuple(verdicts), tuple(submissions), deferred_after=last)
@@ -330,9 +342,7 @@ def _text(source: str, env: Mapping[str, Any], what: str) -> str:
     except ExpressionError as error:
         raise Misconfigured(f"failed to evaluate workflow {what} expression: {error}") from error
     if not isinstance(value, str):
-        raise Misconfigured(
-            f"workflow {what} expression must evaluate to a string, not a {go_type(value)}"
-        )
+        raise Misconfigured(f"workflow {what} expression must evaluate to a string, not a {go_type(value)}")
     return value
 
 
@@ -403,3 +413,20 @@ class BindingList:
     def headers(self) -> frozenset[str]:
         """The headers that these bindings mention."""
         return headers_mentioned(self.bindings)
+
+    def possible(self, env: Mapping[str, Any]) -> Collection[str] | None:
+        """The names of the bindings that can say anything but false to the environment; None: ask them all."""
+        if len(self.bindings) < WORTH_AN_INDEX:
+            return None
+        index, always = self._index
+        return always.union(index.candidates(env))
+
+    @cached_property
+    def _index(self) -> tuple[Index[str], frozenset[str]]:
+        compiles, always = [], set()
+        for binding in self.bindings:
+            try:
+                compiles.append((binding.name, compiled(binding.selector)))
+            except ExpressionError:
+                always.add(binding.name)  # its error is its verdict
+        return Index(compiles), frozenset(always)

@@ -29,7 +29,7 @@ class Postponed(Exception):  # not an error: the submission's turn is over for n
         self.error = error
         self.failure: Failure = failure_of(error)
         self.doubt = doubt
-        self.when_over: Callable[[str], None] = lambda message: None  # what else the end is told to
+        self.when_over: Callable[[str], object] = str  # who else is told the message of the end
 
 
 class Over(Exception):  # not an error: the submission has come to its end

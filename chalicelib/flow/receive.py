@@ -35,6 +35,7 @@ from chalicelib.core.payloads import decode
 from chalicelib.core.records import EventRecord, body_digest, fold, kept_headers, payload_of, verdict_data
 from chalicelib.core.submissions import SUCCEEDED, Submission, claim_key, digest_of, event_id, reopen
 from chalicelib.core.workflows import workflow_for
+from chalicelib.flow import refusals
 from chalicelib.flow.known import KnownBindings
 from chalicelib.ports import Ports
 from chalicelib.settings import Settings
@@ -221,6 +222,7 @@ def identify(delivery: Delivery, request_id: str, ports: Ports, settings: Settin
             "event.handshake", namespace=delivery.namespace, client=found.client.name, skipped=found.skipped
         )
         ports.journal.count("handshakes")
+        refusals.handshake(delivery, found.client.name, ports)
         response = found.response
         return Answer(response.status, response.body, response.headers) if response else Answer(200, {})
     return _from_client(delivery, found, request_id, ports)
@@ -368,7 +370,7 @@ def _matched(
     if bindings is None:
         matching = Matching((), (), deferred_after="")
     else:
-        matching = match(arrival.event(record.id), bindings.bindings, budget)
+        matching = match(arrival.event(record.id), bindings, budget)
     # While bindings are still to be asked nobody knows which headers they mention: keep what they may see.
     known_all = bindings is not None and matching.deferred_after is None
     mentioned = bindings.headers if bindings and known_all else frozenset(arrival.metadata)
@@ -461,7 +463,7 @@ def _repair(
     bindings = known.of(record.namespace)
     if bindings is None:
         return _duplicate(record, ports)
-    matching = match(arrival.event(record.id), bindings.bindings)
+    matching = match(arrival.event(record.id), bindings)
     before = {submission.id: submission for submission in submissions}
     now = ports.clock.now()
     fresh: list[Submission] = []
@@ -511,6 +513,7 @@ def _duplicate(record: EventRecord, ports: Ports) -> Answer:
         "event.duplicate", namespace=record.namespace, event_id=record.id, delivery_id=record.delivery_id
     )
     ports.journal.count("duplicates")
+    refusals.repeated(record, ports)
     return Answer(200, {}, {EVENT_ID: record.id, DUPLICATE: "true"})
 
 

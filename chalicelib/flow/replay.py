@@ -125,7 +125,7 @@ def _replay_one(
     if record.deferred_after is not None:
         return {"event": event_id, "runs": [], "note": "its bindings are still being asked"}
     event = event_of(record, payload_of(record, ports.ledger.body(record)))
-    matching = match(event, bindings.bindings)
+    matching = match(event, bindings)
     before = {submission.id: submission for submission in ports.ledger.submissions(record)}
     fresh: list[Submission] = []
     reopened: list[tuple[Submission, Submission]] = []

@@ -226,7 +226,7 @@ def match_later(event_id: str, ports: Ports, settings: Settings, known: KnownBin
     event = event_of(record, payload)
     while record.deferred_after is not None:
         after = record.deferred_after
-        matching = match(event, bindings.bindings, budget, after=after)
+        matching = match(event, bindings, budget, after=after)
         if matching.deferred_after == after or budget.out_of_time():
             rest = (
                 exhausted(bindings.bindings, matching.deferred_after or after)
