@@ -67,6 +67,12 @@ def explain_event(namespace: str, event: str) -> Response:
     return handlers.ask(app, "explain", namespace=namespace, event=event)
 
 
+@app.route("/api/v1/lynceus/{namespace}/deliveries/{delivery}", methods=["GET"])
+def by_delivery(namespace: str, delivery: str) -> Response:
+    """The events that a sender's delivery id came to."""
+    return handlers.ask(app, "by_delivery", namespace=namespace, delivery=delivery)
+
+
 @app.route("/api/v1/lynceus/{namespace}/bindings/{name}", methods=["GET"])
 def binding_health(namespace: str, name: str) -> Response:
     """A binding's last matches and last error."""

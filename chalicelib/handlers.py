@@ -96,7 +96,8 @@ def events(app: Chalice, namespace: str, discriminator: str) -> Response:
         if ":" in delivery.discriminator:
             raise NotImplementedHere
         identity = request.context.get("requestId") or app.lambda_context.aws_request_id
-        return receive(delivery, str(identity), container.ports, container.settings, container.known)
+        with container.refusals.counting(delivery):
+            return receive(delivery, str(identity), container.ports, container.settings, container.known)
 
     return _respond("api", answer)
 
@@ -110,6 +111,9 @@ QUESTIONS: Mapping[str, Question] = {
     ),
     "list_events": lambda c, who, path, query, _: look.list_events(
         who, path["namespace"], query, c.ports, c.settings
+    ),
+    "by_delivery": lambda c, who, path, query, _: look.by_delivery(
+        who, path["namespace"], path["delivery"], query, c.ports, c.settings
     ),
     "show": lambda c, who, path, query, _: look.show(
         who, path["namespace"], path["event"], query, c.ports, c.settings

@@ -1,11 +1,15 @@
-"""The ports of this container, built once, at first use: importing app.py must touch nothing."""
+"""The ports of this container, built once, at first use: importing app.py must touch nothing.
+
+Whoever wants the functions to work with other ports says so with `use`, before the first request.
+"""
 
 from __future__ import annotations
 
+import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib.adapters.archive import DynamoArchive
 from chalicelib.adapters.clocks import SystemClock
@@ -16,11 +20,19 @@ from chalicelib.adapters.queue import SqsQueue, sqs_client
 from chalicelib.adapters.secrets import SecretsManagerClients, secrets_client
 from chalicelib.adapters.topics import SnsTopics
 from chalicelib.flow.known import KnownBindings
-from chalicelib.ports import Ports
+from chalicelib.flow.refusals import Refusals
+from chalicelib.ports import Journal, Ports
 from chalicelib.settings import Settings, from_environment
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+
+
+class InvocationJournal(Journal, Protocol):
+    """A journal that knows where an invocation begins and ends."""
+
+    def within(self, **fields: Any) -> AbstractContextManager[None]:
+        """Add the fields to every line and metric written inside."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +42,33 @@ class Container:
     settings: Settings
     ports: Ports
     known: KnownBindings
-    journal: StdoutJournal
+    refusals: Refusals
+    journal: InvocationJournal
 
 
-@cache
+def container_of(ports: Ports, settings: Settings, journal: InvocationJournal) -> Container:
+    """A container over these ports."""
+    return Container(settings, ports, KnownBindings(ports, settings), Refusals(ports, settings), journal)
+
+
+_containers: dict[str, Container] = {}
+_lock = threading.Lock()
+
+
+def use(function: str, made: Container) -> None:
+    """Let the function work with this container from now on."""
+    _containers[function] = made
+
+
 def container(function: str) -> Container:
     """The container of the function; in Lambda there is one, locally there is one for each function."""
+    with _lock:
+        if function not in _containers:
+            _containers[function] = _made(function)
+        return _containers[function]
+
+
+def _made(function: str) -> Container:
     settings = from_environment()
     if settings.kubeconfig and not settings.kube_context:
         # Locally each function has its own user in the cluster, so that a missing right shows there first.
@@ -65,7 +98,7 @@ def container(function: str) -> Container:
         journal=journal,
         clock=clock,
     )
-    return Container(settings, ports, KnownBindings(ports, settings), journal)
+    return container_of(ports, settings, journal)
 
 
 def _dynamodb(region: str) -> DynamoDBClient:

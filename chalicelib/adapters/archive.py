@@ -16,11 +16,11 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from chalicelib.adapters.ledger import DynamoLedger, moment_of, pack, stamp, unpack, workflow_key
-from chalicelib.core.errors import BadRequest
+from chalicelib.core.errors import BadRequest, Unavailable
 from chalicelib.core.records import EventRecord
 from chalicelib.core.snapshots import slim
 from chalicelib.core.submissions import Pointer, Submission, digest_of
@@ -34,7 +34,7 @@ class DynamoArchive:
 
     def __init__(self, ledger: DynamoLedger) -> None:
         self._ledger = ledger
-        self._seen: set[tuple[str, str, str]] = set()  # texts of bindings known to be kept
+        self._latest: dict[tuple[str, str], str] = {}  # (namespace, binding) → the text known to be kept last
 
     def events(self, namespace: str, day: date, limit: int, cursor: str) -> tuple[list[Listed], str]:
         """See `chalicelib.ports.Archive.events`."""
@@ -94,16 +94,19 @@ class DynamoArchive:
     def notes(self, event_id: str) -> list[Mapping[str, Any]]:
         """See `chalicelib.ports.Archive.notes`."""
         return [
-            {"at": item["sk"]["S"].split("#")[1], **json.loads(item["fields"]["S"])}
+            {"at": moment_of(item["sk"]["S"].split("#")[1]).isoformat(), **json.loads(item["fields"]["S"])}
             for item in self._ledger.pieces(f"event#{event_id}", "note")
         ]
 
     def keep_binding(self, raw: Mapping[str, Any], at: datetime) -> None:
         """See `chalicelib.ports.Archive.keep_binding`."""
-        metadata = raw["metadata"]
-        content = digest_of("text", json.dumps(raw.get("spec"), sort_keys=True, default=str))
-        key = (str(metadata.get("namespace", "")), str(metadata["name"]), content)
-        if key in self._seen:
+        slimmed = slim(raw)
+        metadata = slimmed["metadata"]
+        # Annotations decide too (lynceus.dev/…), versions and labels do not.
+        decides = [slimmed["spec"], metadata.get("annotations")]
+        content = digest_of("text", json.dumps(decides, sort_keys=True, default=str))
+        key = (str(metadata.get("namespace", "")), str(metadata["name"]))
+        if self._latest.get(key) == content:
             return
         latest = self._latest_text(key[0], key[1], at)
         if latest is None or latest["content"]["S"] != content:
@@ -112,12 +115,12 @@ class DynamoArchive:
                     "pk": {"S": f"binding#{key[0]}#{key[1]}"},
                     "sk": {"S": f"text#{stamp(at)}#{content[:8]}"},
                     "content": {"S": content},
-                    "blob": {"B": pack(slim(raw))},
+                    "blob": {"B": pack(slimmed)},
                 }
             )
-        if len(self._seen) > 20_000:
-            self._seen.clear()
-        self._seen.add(key)
+        if len(self._latest) > 20_000:
+            self._latest.clear()
+        self._latest[key] = content
 
     def binding_at(self, namespace: str, name: str, at: datetime) -> Mapping[str, Any] | None:
         """See `chalicelib.ports.Archive.binding_at`."""
@@ -169,7 +172,7 @@ class DynamoArchive:
         return {
             "event": item["event"]["S"],
             "message": item["message"]["S"],
-            "at": item["at"]["S"],
+            "at": moment_of(item["at"]["S"]).isoformat(),
             "count": int(item["count"]["N"]),
         }
 
@@ -248,7 +251,12 @@ class DynamoArchive:
             query["IndexName"] = index
         if cursor:
             query["ExclusiveStartKey"] = _key_of(cursor, key, value)
-        answer = self._ledger.call(lambda: self._ledger.client.query(**query))
+        try:
+            answer = self._ledger.call(lambda: self._ledger.client.query(**query))
+        except Unavailable as error:
+            if cursor and error.message.endswith("ValidationException"):
+                raise _foreign_cursor() from error
+            raise
         return answer["Items"], cursor_of(answer.get("LastEvaluatedKey"))
 
 
@@ -264,10 +272,9 @@ def _key_of(cursor: str, name: str, value: str) -> Item:
         if key[name]["S"] != value or not all(isinstance(part["S"], str) for part in key.values()):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, RecursionError):
-        raise BadRequest("the cursor is not one of this list: begin again without it") from None
+        raise _foreign_cursor() from None
     return dict(key)
 
 
-def today(moment: datetime) -> date:
-    """The ledger's day of a moment: UTC."""
-    return moment.astimezone(UTC).date()
+def _foreign_cursor() -> BadRequest:
+    return BadRequest("the cursor is not one of this list: begin again without it")

@@ -57,6 +57,11 @@ BUDGET_EXHAUSTED = _reason(
     "even the worker's larger budget ran out before this binding",
     "make selectors cheaper, or fewer bindings per namespace",
 )
+HEADER_NOT_KEPT = _reason(
+    "header-not-kept",
+    "asked again later, the selector reads a header that was not kept of this event, so nobody can say",
+    "send the event again; headers that a binding names are kept from then on",
+)
 
 # What became of a submission.
 CREATED = _reason("created", "the Workflow was created")
@@ -135,7 +140,9 @@ STOPPED = _reason(
 )
 WHEN_FALSE = _reason("when-false", "the condition in spec.when was false")
 RUN_POLICY_ERROR = _reason(
-    "run-policy-error", "spec.when cannot be evaluated, or a child cannot be ended", "mend what the message names"
+    "run-policy-error",
+    "spec.when cannot be evaluated, or a child cannot be ended",
+    "mend what the message names",
 )
 FORBIDDEN_BY_ACTIVE = _reason(
     "forbidden-by-active",

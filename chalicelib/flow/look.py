@@ -3,8 +3,11 @@
 Heads (who, when, which reason, which Workflow) are one right, contents (bodies, compared values) another; both are
 asked of the cluster with the reader's own token, on resources that exist only in roles (rule 38):
 
-    events.lynceus.dev    list: heads    get: bodies and compared values
+    events.lynceus.dev    list: heads    get: bodies, headers and compared values    delete: erase a body
     replays.lynceus.dev   create: run again
+
+Every list is one query of the ledger for each page. Filters look at what the index tells, so a page may be short, or
+empty, and still have a cursor: the end is where there is none.
 """
 
 from __future__ import annotations
@@ -15,12 +18,18 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from chalicelib.core import reasons
-from chalicelib.core.bindings import Binding, binding_from_object, compiled, match
-from chalicelib.core.errors import BadRequest, NotFound
-from chalicelib.core.events import RFC1123_LABEL, Event, environment
-from chalicelib.core.expressions import ExpressionError
-from chalicelib.core.records import EventRecord, event_of, payload_of, verdict_data
-from chalicelib.core.submissions import Submission
+from chalicelib.core.bindings import (
+    NOT_MATCHED,
+    Binding,
+    binding_from_object,
+    compiled,
+    headers_mentioned,
+    match,
+)
+from chalicelib.core.errors import BadRequest, Forbidden, NotFound
+from chalicelib.core.events import RFC1123_LABEL, RFC1123_SUBDOMAIN, Event, environment
+from chalicelib.core.records import KEPT_HEADERS, EventRecord, event_of, payload_of, verdict_data
+from chalicelib.core.submissions import Submission, claim_key, event_id
 from chalicelib.flow.known import KnownBindings
 from chalicelib.ports import Listed, Ports
 from chalicelib.settings import Settings
@@ -30,6 +39,12 @@ REPLAYS = "replays.lynceus.dev"
 
 PAGE = 50  # entries of a page, unless told
 PAGE_LIMIT = 500
+
+# A binding seen by the tick so long after an event may well have been there when it came.
+JUST_AFTER = timedelta(minutes=1)
+EPOCHS = 100  # of one claim that are followed
+
+UNDECIDABLE = "undecidable"  # an outcome that only asking again can have
 
 FILTERS = ("client", "provider", "event_type", "action", "delivery_id", "note")
 
@@ -41,6 +56,13 @@ def check(namespace: str, settings: Settings) -> str:
     if not settings.serves(namespace):
         raise NotFound(f'namespace "{namespace}" is not served here (LYNCEUS_NAMESPACES)')
     return namespace
+
+
+def name_of(text: str) -> str:
+    """The text, if it can be the name of an object; raises BadRequest."""
+    if not RFC1123_SUBDOMAIN.fullmatch(text):
+        raise BadRequest(f'name "{text[:80]}" is not a DNS subdomain (RFC 1123)')
+    return text
 
 
 def page_size(text: str) -> int:
@@ -96,10 +118,8 @@ def list_events(
         if all(str(listed.summary.get(name, "")) == value for name, value in wanted.items())
         and (not reason or reason in listed.summary.get("counts", {}))
     ]
-    older = "" if cursor else (day - timedelta(days=1)).isoformat()
     kept_since = (ports.clock.now() - timedelta(days=settings.retention_days)).date()
-    if older and date.fromisoformat(older) < kept_since:
-        older = ""
+    older = (day - timedelta(days=1)).isoformat() if not cursor and day > kept_since else ""
     return {"items": items, "day": day.isoformat(), "cursor": cursor, "olderDay": older}
 
 
@@ -133,11 +153,11 @@ def list_refused(
 def binding_health(
     authorization: str, namespace: str, name: str, query: Mapping[str, str], ports: Ports, settings: Settings
 ) -> dict[str, Any]:
-    """The binding's last matches and its last error."""
+    """The binding's last matches, what became of them, and its last error."""
     check(namespace, settings)
     ports.cluster.allowed(authorization, namespace, "list", EVENTS)
     runs, cursor = ports.archive.runs(
-        "event", namespace, name, page_size(query.get("limit", "")), query.get("cursor", "")
+        "event", namespace, name_of(name), page_size(query.get("limit", "")), query.get("cursor", "")
     )
     states: dict[str, int] = {}
     for run in runs:
@@ -158,10 +178,40 @@ def by_workflow(
     """What made, or tried to make, the Workflow."""
     check(namespace, settings)
     ports.cluster.allowed(authorization, namespace, "list", EVENTS)
-    found = ports.archive.of_workflow(namespace, workflow)
+    found = ports.archive.of_workflow(namespace, name_of(workflow))
     if not found:
         raise NotFound(f'no submission for Workflow "{workflow[:80]}" in namespace "{namespace}" is kept')
     return {"items": [submission_data(submission) for submission in found]}
+
+
+def by_delivery(
+    authorization: str,
+    namespace: str,
+    delivery: str,
+    query: Mapping[str, str],
+    ports: Ports,
+    settings: Settings,
+) -> dict[str, Any]:
+    """The events that one delivery id of a sender came to, first to last: found by its claim, without a search.
+
+    `client` is the webhook client (for callers with a token their user name, the id being their Idempotency-Key),
+    `discriminator` the path's, `hook` the provider's hook id where it sends one (GitHub).
+    """
+    check(namespace, settings)
+    ports.cluster.allowed(authorization, namespace, "list", EVENTS)
+    sender = query.get("client", "")
+    if not sender:
+        raise BadRequest("say the client: a delivery id is its sender's own")
+    claim = (delivery,) if sender.startswith("system:") else (query.get("hook", ""), delivery)
+    key = claim_key(namespace, query.get("discriminator", ""), sender, claim)
+    found: list[EventRecord] = []
+    while len(found) < EPOCHS and (record := ports.ledger.event(event_id(key, len(found)))):
+        found.append(record)
+    if not found:
+        raise NotFound(
+            f'delivery "{delivery[:80]}" of "{sender[:80]}" is not kept in namespace "{namespace}"'
+        )
+    return {"items": [record_data(record) for record in found]}
 
 
 # One event
@@ -170,36 +220,47 @@ def by_workflow(
 def show(
     authorization: str,
     namespace: str,
-    event_id: str,
+    identity: str,
     query: Mapping[str, str],
     ports: Ports,
     settings: Settings,
 ) -> dict[str, Any]:
-    """The event's record; with `body=true` its body too, for those who may read it."""
-    record = find(authorization, namespace, event_id, "list", ports, settings)
+    """The event's record; its headers for those who may read contents, and to them with `body=true` its body."""
+    record = find(authorization, namespace, identity, "list", ports, settings)
     told = record_data(record)
+    wants_body = query.get("body") == "true"
+    try:
+        ports.cluster.allowed(authorization, namespace, "get", EVENTS)
+        told["headers"] = {name: list(values) for name, values in record.headers.items()}
+        if wants_body:
+            told["body"] = ports.ledger.body(record).decode("utf-8", "replace")
+    except Forbidden:
+        if wants_body:
+            raise
     told["submissions"] = [submission_data(submission) for submission in ports.ledger.submissions(record)]
     told["notes"] = ports.archive.notes(record.id)
-    if query.get("body") == "true":
-        ports.cluster.allowed(authorization, namespace, "get", EVENTS)
-        told["body"] = ports.ledger.body(record).decode("utf-8", "replace")
     return told
 
 
 def find(
-    authorization: str, namespace: str, event_id: str, verb: str, ports: Ports, settings: Settings
+    authorization: str, namespace: str, identity: str, verb: str, ports: Ports, settings: Settings
 ) -> EventRecord:
-    """The record of an event of the namespace; an event of another one is not found."""
+    """The record of an event of the namespace, for a reader with the verb on events."""
     check(namespace, settings)
     ports.cluster.allowed(authorization, namespace, verb, EVENTS)
-    record = ports.ledger.event(event_id) if len(event_id) <= 64 else None
+    return kept(namespace, identity, ports)
+
+
+def kept(namespace: str, identity: str, ports: Ports) -> EventRecord:
+    """The record of an event of the namespace; an event of another one is not found."""
+    record = ports.ledger.event(identity) if 0 < len(identity) <= 64 else None
     if record is None or record.namespace != namespace:
-        raise NotFound(f'event "{event_id[:64]}" is not kept in namespace "{namespace}"')
+        raise NotFound(f'event "{identity[:64]}" is not kept in namespace "{namespace}"')
     return record
 
 
 def explain(
-    authorization: str, namespace: str, event_id: str, query: Mapping[str, str], ports: Ports,
+    authorization: str, namespace: str, identity: str, query: Mapping[str, str], ports: Ports,
     settings: Settings, known: KnownBindings,
 ) -> dict[str, Any]:  # fmt: skip
     """Why each binding did what it did, worked out again from the kept body.
@@ -207,52 +268,88 @@ def explain(
     `as=then` (the default) takes each binding as it was when the event came, where that is still known; `as=now`
     takes the bindings of now. `binding` asks for one of them.
     """
-    record = find(authorization, namespace, event_id, "get", ports, settings)
+    record = find(authorization, namespace, identity, "get", ports, settings)
     then = query.get("as", "then")
     if then not in ("then", "now"):
         raise BadRequest(f'as is "{then[:20]}": say then or now')
-    bindings = known.of(namespace)
-    if bindings is None:
+    listed = known.of(namespace)
+    if listed is None:
         raise NotFound("no bindings of the namespace are known: the cluster is away and there is no snapshot")
+    now = {binding.name: binding for binding in listed.bindings}
+    names = {*now, *(verdict.binding for verdict in record.verdicts)} if then == "then" else {*now}
     wanted = query.get("binding", "")
-    event = event_of(record, payload_of(record, ports.ledger.body(record)))
-    stored = {verdict.binding: verdict for verdict in record.verdicts}
-    told = []
-    for binding in bindings.bindings:
-        if wanted and binding.name != wanted:
-            continue
-        asked, said = binding, ""
-        if then == "then":
-            raw = ports.archive.binding_at(namespace, binding.name, record.received_at + timedelta(minutes=1))
-            if raw is not None:
-                asked = binding_from_object(raw)
-            elif binding.name not in stored:
-                said = "as it is now: no older text of this binding is kept"
-        told.append(explanation(event, asked, record) | ({"note": said} if said else {}))
-    if wanted and not told:
+    if wanted and wanted not in names:
         raise NotFound(f'binding "{wanted[:80]}" is not known in namespace "{namespace}"')
+    event = event_of(record, payload_of(record, ports.ledger.body(record)))
+    told = []
+    for name in [wanted] if wanted else sorted(names):
+        binding, said = _as_then(record, name, now.get(name), ports) if then == "then" else (now[name], "")
+        answer = (
+            explanation(event, binding, _headers_known(record, binding, ports))
+            if binding
+            else {"binding": name}
+        )
+        told.append(answer | ({"note": said} if said else {}))
     return {"event": record.id, "as": then, "verdicts": told}
 
 
-def explanation(event: Event, binding: Binding, record: EventRecord | None = None) -> dict[str, Any]:
-    """The binding's verdict on the event, and for a selector that is false the comparison that decided."""
+def _as_then(record: EventRecord, name: str, now: Binding | None, ports: Ports) -> tuple[Binding | None, str]:
+    """The binding as it was when the event came, and what is to be said where that is not known for certain."""
+    raw = ports.archive.binding_at(record.namespace, name, record.received_at + JUST_AFTER)
+    asked = next((verdict.content for verdict in record.verdicts if verdict.binding == name), "")
+    if raw is not None:
+        then = binding_from_object(raw)
+        if not asked or then.content == asked:
+            return then, "" if now else "it does not exist any more"
+    if now is None:
+        return None, "it does not exist any more, and its text of then is not kept"
+    if asked == now.content:
+        return now, ""
+    if asked:
+        return now, "as it is now: it was changed since, and its text of then is not kept"
+    return now, "as it is now: it was made after the event, or its text of then is not kept"
+
+
+def _headers_known(record: EventRecord, binding: Binding, ports: Ports) -> frozenset[str]:
+    """The headers of which the record says for certain whether, and with what, they came (rule 18)."""
+    certain = KEPT_HEADERS | frozenset(record.headers)
+    if headers_mentioned([binding]) <= certain:
+        return certain
+    raw = ports.archive.binding_at(record.namespace, binding.name, record.received_at + JUST_AFTER)
+    return certain | headers_mentioned([binding_from_object(raw)]) if raw is not None else certain
+
+
+def undecidable(record: EventRecord, binding: Binding, ports: Ports) -> bool:
+    """True when asking the binding again proves nothing, since it reads a header that was not kept."""
+    return not headers_mentioned([binding]) <= _headers_known(record, binding, ports)
+
+
+def explanation(event: Event, binding: Binding, certain: frozenset[str] | None = None) -> dict[str, Any]:
+    """The binding's verdict on the event, and for a selector that is false the comparison that decided.
+
+    `certain` are the headers that are known of an event asked about again; all of them where it is None.
+    """
     [verdict] = match(event, [binding]).verdicts
     told = verdict_data(verdict)
-    told["means"] = reasons.reason(verdict.reason).means
-    if verdict.reason == reasons.SELECTOR_FALSE:
-        kept = frozenset(record.headers) if record else None
-        try:
-            told["because"] = compiled(binding.selector).explain(environment(event), headers_kept=kept)
-        except ExpressionError as error:
-            told["because"] = error.message
+    if verdict.outcome == NOT_MATCHED or not (certain is None or headers_mentioned([binding]) <= certain):
+        because = compiled(binding.selector).explain(environment(event), kept=certain)
+        if because.outcome == UNDECIDABLE:
+            told |= {"outcome": UNDECIDABLE, "reason": reasons.HEADER_NOT_KEPT}
+        told["because"] = [
+            {name: value for name, value in asdict(finding).items() if value not in ("", (), 0, False)}
+            | {"said": str(finding)}
+            for finding in because.findings
+        ]
+    row = reasons.reason(told["reason"])
+    told["means"], told["do"] = row.means, row.do
     return told
 
 
 def erase(
-    authorization: str, namespace: str, event_id: str, ports: Ports, settings: Settings
+    authorization: str, namespace: str, identity: str, ports: Ports, settings: Settings
 ) -> dict[str, Any]:
     """Remove the event's body for good; who asked is noted."""
-    record = find(authorization, namespace, event_id, "get", ports, settings)
+    record = find(authorization, namespace, identity, "get", ports, settings)
     who = ports.cluster.allowed(authorization, namespace, "delete", EVENTS)
     ports.archive.erase_body(record)
     ports.archive.note(record.id, ports.clock.now(), {"what": "body erased", "by": who})
@@ -263,7 +360,7 @@ def erase(
 
 
 def record_data(record: EventRecord) -> dict[str, Any]:
-    """The record as JSON, without the body."""
+    """The record as JSON, without what the event holds: neither body nor headers."""
     told = {
         "id": record.id,
         "receivedAt": record.received_at.isoformat(),
@@ -280,7 +377,6 @@ def record_data(record: EventRecord) -> dict[str, Any]:
         "repairs": record.repairs,
         "note": record.note,
         "duplicateOf": record.duplicate_of,
-        "headers": {name: list(values) for name, values in record.headers.items()},
         "counts": dict(record.counts),
         "verdicts": [verdict_data(verdict) for verdict in record.verdicts],
         "waiting": record.deferred_after is not None,

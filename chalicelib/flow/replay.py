@@ -10,18 +10,20 @@ workflows; the Workflows are made as the original account, and the record names 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core.bindings import match
-from chalicelib.core.errors import BadRequest, Conflict, Forbidden, LynceusError, NotFound
+from chalicelib.core.bindings import Matching, match
+from chalicelib.core.errors import BadRequest, Conflict, LynceusError, NotFound
 from chalicelib.core.records import EventRecord, event_of, payload_of
 from chalicelib.core.submissions import (
     SUCCEEDED,
     Pointer,
     Submission,
+    TemplateRef,
     digest_of,
     reopen,
     replay_submission_id,
@@ -34,6 +36,43 @@ from chalicelib.ports import Ports
 from chalicelib.settings import Settings
 
 BATCH = 50  # events of one call: who wants more calls again with the cursor, and sets the pace so
+SECONDS = 15.0  # of one call: API Gateway ends it at 29, and what is left over is said
+
+WORKFLOWS = "workflows.argoproj.io"
+
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class _Person:
+    """Who asks, and the templates that they were seen to have the right to read in this call."""
+
+    authorization: str
+    namespace: str
+    name: str
+    templates: set[TemplateRef]
+
+    def check_templates(self, submissions: Sequence[Submission], ports: Ports) -> None:
+        """Raise Forbidden unless the person may read the template of each submission."""
+        for template in sorted({s.template for s in submissions if s.template} - self.templates, key=repr):
+            # A ClusterWorkflowTemplate lies in no namespace.
+            plural, namespace = (
+                ("clusterworkflowtemplates", "")
+                if template.cluster_scope
+                else ("workflowtemplates", self.namespace)
+            )
+            ports.cluster.allowed(
+                self.authorization, namespace, "get", f"{plural}.argoproj.io", template.name
+            )
+            self.templates.add(template)
+
+
+def _person(authorization: str, namespace: str, ports: Ports, settings: Settings) -> _Person:
+    """Who asks, once they may replay and create Workflows (rule 38)."""
+    look.check(namespace, settings)
+    name = ports.cluster.allowed(authorization, namespace, "create", look.REPLAYS)
+    ports.cluster.allowed(authorization, namespace, "create", WORKFLOWS)
+    return _Person(authorization, namespace, name, set())
 
 
 def replay(
@@ -43,29 +82,31 @@ def replay(
     """Run events again: those in `events`, or a page of a day's that fit `filter`.
 
     With `dryRun` it only says what would run; with `force` it runs also what already ran. `replay` is the id of
-    this replay, made from the wish where it is missing.
+    this replay: a call repeated under the same id is safe; where it is missing a new one is made. `left` are
+    the events that one call had no time for.
     """
-    look.check(namespace, settings)
-    who = ports.cluster.allowed(authorization, namespace, "create", look.REPLAYS)
-    ports.cluster.allowed(authorization, namespace, "create", "workflows.argoproj.io")
+    person = _person(authorization, namespace, ports, settings)
+    ports.cluster.allowed(authorization, namespace, "list", look.EVENTS)
     force, dry = _flag(wish, "force"), _flag(wish, "dryRun")
-    identity = str(wish.get("replay") or digest_of("replay-of", who, str(sorted(wish.items(), key=str)))[:12])
-    ids, cursor, older = _chosen(authorization, namespace, wish, ports, settings)
-    items = []
-    for event_id in ids:
+    identity = wish.get("replay") or digest_of("replay", person.name, ports.clock.now().isoformat())[:12]
+    if not isinstance(identity, str) or not _IDENTITY.fullmatch(identity):
+        raise BadRequest("replay must be a text of letters, digits, dots and dashes, at most 64")
+    chosen, cursor, older = _chosen(authorization, namespace, wish, ports, settings)
+    ids = list(dict.fromkeys(chosen))
+    until = ports.clock.monotonic() + SECONDS
+    items: list[dict[str, Any]] = []
+    while ids and ports.clock.monotonic() < until:
+        event = ids.pop(0)
         try:
-            items.append(
-                _replay_one(
-                    authorization, namespace, event_id, identity, who, force, dry, ports, settings, known
-                )
-            )
+            items.append(_replay_one(person, event, identity, force, dry, ports, known))
         except LynceusError as error:
-            items.append({"event": event_id, "error": error.message[:500]})
+            items.append({"event": event, "error": error.message[:500]})
     return {
         "replay": identity,
         "dryRun": dry,
         "items": items,
         "runs": sum(len(item.get("runs", ())) for item in items),
+        "left": ids,
         "cursor": cursor,
         "olderDay": older,
     }
@@ -115,49 +156,64 @@ def _moment(chosen: Mapping[str, str], name: str) -> datetime | None:
 
 
 def _replay_one(
-    authorization: str, namespace: str, event_id: str, identity: str, who: str, force: bool, dry: bool,
-    ports: Ports, settings: Settings, known: KnownBindings,
-) -> dict[str, Any]:  # fmt: skip
-    record = look.find(authorization, namespace, event_id, "list", ports, settings)
-    bindings = known.of(namespace)
+    person: _Person, identity: str, replay_id: str, force: bool, dry: bool, ports: Ports, known: KnownBindings
+) -> dict[str, Any]:
+    record = look.kept(person.namespace, identity, ports)
+    bindings = known.of(person.namespace)
     if bindings is None:
         raise NotFound("no bindings of the namespace are known: the cluster is away and there is no snapshot")
     if record.deferred_after is not None:
-        return {"event": event_id, "runs": [], "note": "its bindings are still being asked"}
+        return {"event": identity, "runs": [], "note": "its bindings are still being asked"}
     event = event_of(record, payload_of(record, ports.ledger.body(record)))
-    matching = match(event, bindings)
+    unsure = {binding.name for binding in bindings.bindings if look.undecidable(record, binding, ports)}
+    matching = match(event, [binding for binding in bindings.bindings if binding.name not in unsure])
     before = {submission.id: submission for submission in ports.ledger.submissions(record)}
-    fresh: list[Submission] = []
-    reopened: list[tuple[Submission, Submission]] = []
     now = ports.clock.now()
-    for submission in with_due(matching.submissions, now):
-        old = before.get(submission.id)
-        if force and old is not None and old.progress.state in SUCCEEDED:
-            again = _under_replay(submission, identity)
-            if again.id in before:
-                continue
-            open_ones = [
-                s for s in before.values() if s.replay and s.source == again.source and not s.terminal
-            ]
-            if open_ones:
-                continue  # one open replay of each original
-            fresh.append(again)
-        elif old is None:
-            fresh.append(submission)
-        elif old.terminal and old.progress.state not in SUCCEEDED:
-            reopened.append((old, reopen(old, submission, now + FIRST_SWEEP)))
+    fresh, reopened = _to_run(with_due(matching.submissions, now), before, replay_id, force, now)
     to_run = [*fresh, *(after for _, after in reopened)]
-    for name in sorted({s.template.name for s in to_run if s.template and not s.template.cluster_scope}):
-        ports.cluster.allowed(authorization, namespace, "get", "workflowtemplates.argoproj.io", name)
+    person.check_templates(to_run, ports)
     if not dry and to_run:
-        _run(record, matching, fresh, reopened, identity, who, now, ports)
-    return {
-        "event": event_id,
+        _run(record, matching, fresh, reopened, replay_id, person.name, ports)
+    told: dict[str, Any] = {
+        "event": identity,
         "runs": [
             {"binding": s.source, "workflow": s.workflow, "account": s.account.username if s.account else ""}
             for s in to_run
         ],
     }
+    if unsure:
+        told["undecidable"] = sorted(unsure)  # a header that they read was not kept: nobody can say
+    return told
+
+
+def _to_run(
+    submissions: Sequence[Submission],
+    before: Mapping[str, Submission],
+    replay_id: str,
+    force: bool,
+    now: datetime,
+) -> tuple[list[Submission], list[tuple[Submission, Submission]]]:
+    """The new submissions of a replay, and the failed ones it opens again, each with what it becomes."""
+    fresh: list[Submission] = []
+    reopened: list[tuple[Submission, Submission]] = []
+    for submission in submissions:
+        old = before.get(submission.id)
+        if force:
+            # Whoever forces it knows how old it is.
+            submission = replace(submission, expires_at=None)
+        elif submission.expires_at and now > submission.expires_at:
+            continue
+        if old is None:
+            fresh.append(submission)
+        elif old.terminal and old.progress.state not in SUCCEEDED:
+            reopened.append((old, reopen(old, submission, now + FIRST_SWEEP)))
+        elif force and old.terminal:
+            again = _under_replay(submission, replay_id)
+            open_one = any(s.replay and s.source == again.source and not s.terminal for s in before.values())
+            # One open replay of each original, and each replay once (rule 6).
+            if again.id not in before and not open_one:
+                fresh.append(again)
+    return fresh, reopened
 
 
 def _under_replay(submission: Submission, identity: str) -> Submission:
@@ -170,8 +226,8 @@ def _under_replay(submission: Submission, identity: str) -> Submission:
 
 
 def _run(
-    record: EventRecord, matching: Any, fresh: Sequence[Submission],
-    reopened: Sequence[tuple[Submission, Submission]], identity: str, who: str, now: datetime, ports: Ports,
+    record: EventRecord, matching: Matching, fresh: Sequence[Submission],
+    reopened: Sequence[tuple[Submission, Submission]], replay_id: str, who: str, ports: Ports,
 ) -> None:  # fmt: skip
     to_run = [*fresh, *(after for _, after in reopened)]
     later = extended(record, matching, to_run)
@@ -179,8 +235,8 @@ def _run(
         ports.ledger.extend(later, fresh, reopened)
     except Conflict:
         raise Conflict("the event changed while it was replayed: say it again") from None
-    told = {"what": "replayed", "by": who, "replay": identity, "runs": [s.workflow for s in to_run]}
-    ports.archive.note(record.id, now, told)
+    told = {"what": "replayed", "by": who, "replay": replay_id, "runs": [s.workflow for s in to_run]}
+    _note(record.id, told, ports)
     ring(later, to_run, ports)
     ports.journal.log(
         "event.replayed", namespace=record.namespace, event_id=record.id, by=who, runs=len(to_run)
@@ -188,42 +244,51 @@ def _run(
     ports.journal.count("replays", len(to_run))
 
 
+def _note(event: str, told: Mapping[str, Any], ports: Ports) -> None:
+    """Add to the event's record what was done; what was done stays done when the note is lost."""
+    try:
+        ports.archive.note(event, ports.clock.now(), told)
+    except LynceusError as error:
+        ports.journal.error("note.lost", event_id=event, error=error.message, **told)
+
+
 def redrive(
     authorization: str, namespace: str, wish: Mapping[str, Any], ports: Ports, settings: Settings
 ) -> dict[str, Any]:
-    """Open failed submissions again, each exactly as it was frozen at the door."""
-    look.check(namespace, settings)
-    who = ports.cluster.allowed(authorization, namespace, "create", look.REPLAYS)
-    ports.cluster.allowed(authorization, namespace, "create", "workflows.argoproj.io")
+    """Open failed submissions again, each exactly as it was frozen at the door; with `dryRun` only say which."""
+    person = _person(authorization, namespace, ports, settings)
     dry = _flag(wish, "dryRun")
     wanted = wish.get("submissions")
-    if not isinstance(wanted, list) or len(wanted) > BATCH:
+    if not isinstance(wanted, list) or len(wanted) > BATCH or not all(isinstance(w, dict) for w in wanted):
         raise BadRequest(f"submissions must be a list of at most {BATCH} {{workflow, submission}} objects")
-    items = []
-    for entry in wanted:
-        if not isinstance(entry, dict):
-            raise BadRequest("each of submissions must be an object with workflow and submission")
-        pointer = Pointer.from_message({**entry, "namespace": namespace})
-        submission = ports.ledger.submission(pointer)
-        if submission is None or submission.progress.state != "failed":
-            items.append({"submission": pointer.submission, "error": "it is not there, or has not failed"})
-            continue
-        template = submission.template
-        if template and not template.cluster_scope:
-            ports.cluster.allowed(
-                authorization, namespace, "get", "workflowtemplates.argoproj.io", template.name
-            )
-        if not dry:
-            now = ports.clock.now()
-            again = reopen(submission, submission, now + FIRST_SWEEP)
-            ports.ledger.advance(submission, again)
-            ports.queue.send([again.pointer.to_message()], cron=again.kind == "cron")
-            if again.kind == "event":
-                ports.archive.note(
-                    again.cause, now, {"what": "redriven", "by": who, "workflow": again.workflow}
-                )
-        items.append({"submission": pointer.submission, "workflow": submission.workflow})
-    return {"dryRun": dry, "items": items}
+    pointers = [Pointer.from_message({**entry, "namespace": namespace}) for entry in wanted]
+    items: list[dict[str, Any]] = []
+    for pointer in dict.fromkeys(pointers):
+        told = {"submission": pointer.submission, "workflow": pointer.workflow}
+        try:
+            _redrive_one(person, pointer, dry, ports)
+        except LynceusError as error:
+            told["error"] = error.message[:500]
+        items.append(told)
+    return {"dryRun": dry, "items": items, "runs": sum("error" not in item for item in items)}
+
+
+def _redrive_one(person: _Person, pointer: Pointer, dry: bool, ports: Ports) -> None:
+    submission = ports.ledger.submission(pointer)
+    if submission is None or submission.progress.state != "failed":
+        raise NotFound("it is not there, or has not failed")
+    person.check_templates([submission], ports)
+    if dry:
+        return
+    again = reopen(submission, submission, ports.clock.now() + FIRST_SWEEP)
+    ports.ledger.advance(submission, again)
+    try:
+        ports.queue.send([again.pointer.to_message()], cron=again.kind == "cron")
+    except LynceusError as error:
+        # The sweep has it in the outbox.
+        ports.journal.error("queue.away", submission=again.id, error=error.message)
+    if again.kind == "event":
+        _note(again.cause, {"what": "redriven", "by": person.name, "workflow": again.workflow}, ports)
 
 
 def dead_letters(
@@ -231,20 +296,19 @@ def dead_letters(
 ) -> dict[str, Any]:
     """The dead letters that can be seen now; with `redrive: true` each is sent to a worker again.
 
-    They belong to no namespace, so the right is asked for in the one of the request, which must be served.
+    They belong to no namespace, so whoever asks needs the right in each namespace served, or in all of them.
     """
     look.check(namespace, settings)
-    who = ports.cluster.allowed(authorization, namespace, "create", look.REPLAYS)
-    if settings.namespaces != (namespace,) and settings.namespaces:
-        raise Forbidden(
-            "dead letters are of all namespaces together: ask in an installation of one namespace"
-        )
+    redriven = _flag(wish, "redrive")
+    for each in settings.namespaces or ("",):
+        who = ports.cluster.allowed(authorization, each, "create", look.REPLAYS)
     letters = ports.queue.dead_letters(10)
-    if _flag(wish, "redrive"):
+    if redriven:
         for letter in letters:
             ports.queue.revive(letter)
         ports.journal.log("dead_letters.revived", by=who, letters=len(letters))
     return {
+        "redriven": redriven,
         "items": [
             {
                 "id": letter.id,
@@ -253,5 +317,5 @@ def dead_letters(
                 "size": len(letter.body),
             }
             for letter in letters
-        ]
+        ],
     }

@@ -22,6 +22,7 @@ from chalicelib.adapters.cluster import CRON_LABEL, account_of, authorization_of
 from chalicelib.adapters.queue import LIMIT, MAX_DELAY
 from chalicelib.core.bindings import BindingList, binding_from_object, managed
 from chalicelib.core.errors import (
+    BadRequest,
     ClusterError,
     Conflict,
     Forbidden,
@@ -306,8 +307,9 @@ class MemoryArchive:
         """Keep the binding's text as it is now, once for each content."""
         metadata = raw["metadata"]
         kept = self._bindings.setdefault((metadata.get("namespace", ""), metadata["name"]), [])
-        if not kept or kept[-1][1].get("spec") != raw.get("spec"):
-            kept.append((at, copy.deepcopy(slim(raw))))
+        slimmed = slim(raw)
+        if not kept or _deciding(kept[-1][1]) != _deciding(slimmed):
+            kept.append((at, copy.deepcopy(slimmed)))
 
     def binding_at(self, namespace: str, name: str, at: datetime) -> Mapping[str, Any] | None:
         """The binding as it was last seen before."""
@@ -317,7 +319,7 @@ class MemoryArchive:
     def keep_error(self, namespace: str, binding: str, event_id: str, message: str, at: datetime) -> None:
         """Remember the binding's latest error and count it."""
         count = self._errors.get((namespace, binding), {"count": 0})["count"] + 1
-        told = {"event": event_id, "message": message, "at": at.isoformat(), "count": count}
+        told = {"event": event_id, "message": message[:500], "at": at.isoformat(), "count": count}
         self._errors[namespace, binding] = told
 
     def error_of(self, namespace: str, binding: str) -> Mapping[str, Any] | None:
@@ -340,6 +342,10 @@ class MemoryArchive:
         self._ledger.bodies.pop(record.id, None)
 
 
+def _deciding(raw: Mapping[str, Any]) -> tuple[Any, Any]:
+    return raw.get("spec"), raw["metadata"].get("annotations")
+
+
 def _time_and_id(submission: Submission) -> tuple[datetime, str]:
     moment = submission.scheduled_at or submission.received_at
     if moment is None:
@@ -349,6 +355,8 @@ def _time_and_id(submission: Submission) -> tuple[datetime, str]:
 
 def _paged(found: list[T], limit: int, cursor: str) -> tuple[list[T], str]:
     """A page of the list from its end, and how many have been seen by then."""
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+        raise BadRequest("the cursor is not one of this list: begin again without it")
     start = int(cursor or 0)
     newest = found[::-1]
     end = start + limit
