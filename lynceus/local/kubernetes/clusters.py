@@ -28,7 +28,7 @@ from lynceus.local.kubernetes.access import Attributes
 from lynceus.local.kubernetes.api import Api
 from lynceus.local.kubernetes.certificates import Certificates, kept_certificates
 from lynceus.local.kubernetes.controllers import Housekeeper, WorkflowController
-from lynceus.local.kubernetes.exchanges import Request
+from lynceus.local.kubernetes.exchanges import Request, Response
 from lynceus.local.kubernetes.faults import Faults
 from lynceus.local.kubernetes.resources import Catalogue
 from lynceus.local.kubernetes.server import Server
@@ -246,6 +246,10 @@ class Cluster:
         if response.status >= 400:
             raise Refusal(response.status, answer.get("reason", ""), answer.get("message", ""))
         return answer
+
+    def answer(self, request: Request) -> Response:
+        """The response to a request, without a socket between; a watch comes as its stream."""
+        return self._api.handle(request)
 
     def objects(self, resource: str, namespace: str | None = None) -> list[Object]:
         """Copies of the objects of one plural (`secrets`, `workflows.argoproj.io`), sorted by namespace and name."""

@@ -287,7 +287,7 @@ def apply(
         if other != owner:
             dropped -= paths
     merged: dict[str, Any] = merge(live, wanted, schema)
-    for path in sorted(dropped, key=len, reverse=True):
+    for path in _removal_order(dropped, ownership, owner):
         _remove(merged, schema, path)
     change = compare(live, merged, schema)
     allowed = _client_side_applied(live, schema) if owner.manager == "kubectl" else frozenset()
@@ -305,6 +305,31 @@ def apply(
     ownership.fields[owner] = theirs
     merged.setdefault("metadata", {})["managedFields"] = ownership.as_json()
     return merged
+
+
+def _removal_order(dropped: FieldSet, ownership: Ownership, owner: Owner) -> list[Path]:
+    """What to take away, in an order in which each path still leads somewhere.
+
+    Elements of keyed lists go whole, and first, since without its keys an element cannot be found; one in which
+    somebody else owns a field stays, with its keys. Then fields, from the innermost out.
+    """
+    others = [path for other, paths in ownership.fields.items() if other != owner for path in paths]
+    elements = [
+        path
+        for path in dropped
+        if path[-1].startswith("k:") and not any(other[: len(path)] == path for other in others)
+    ]
+    fields = [path for path in dropped if not path[-1].startswith("k:") and not _is_key(path)]
+    return [*elements, *sorted(fields, key=len, reverse=True)]
+
+
+def _is_key(path: Path) -> bool:
+    """Whether the path is one of the fields that its element is known by."""
+    return (
+        len(path) > 1
+        and path[-2].startswith("k:")
+        and path[-1].removeprefix("f:") in json.loads(path[-2][2:])
+    )
 
 
 def _client_side_applied(live: dict[str, Any], schema: Schema | None) -> FieldSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import queue
 import socket
 import threading
@@ -101,10 +102,8 @@ def test_going_down_ends_the_watches_that_are_open(ours: Server) -> None:
     ended = threading.Event()
 
     def watch() -> None:
-        try:
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
             ours.call("GET", f"{WHERE}?watch=1&timeoutSeconds=60")
-        except urllib3.exceptions.HTTPError:
-            pass
         ended.set()
 
     threading.Thread(target=watch, daemon=True).start()
