@@ -210,8 +210,9 @@ def test_anything_else_is_no_duration(text: str) -> None:
 
 
 def test_rule_18_headers_are_found_where_the_text_names_them() -> None:
-    made = parsed(selector="""metadata["x-one"] == [] && metadata['webhook-id'] != nil""",
-                  parameters={"p": "metadata[`x-two`]"}, metadata={"labels": {"l": 'metadata["x-three"][0]'}})  # fmt: skip
+    selector = """metadata["x-one"] == [] && metadata['webhook-id'] != nil"""
+    labels = {"l": 'metadata["x-three"][0]'}
+    made = parsed(selector=selector, parameters={"p": "metadata[`x-two`]"}, metadata={"labels": labels})
 
     assert headers_mentioned([made]) == {"x-one", "x-two", "x-three", "webhook-id"}
 
