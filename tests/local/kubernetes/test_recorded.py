@@ -1,0 +1,28 @@
+"""The recorded pairs that need no definitions of Argo's, replayed; all of them are `make conformance`'s affair."""
+
+from __future__ import annotations
+
+import pytest
+
+from lynceus.local.kubernetes import Cluster
+from tests.conformance import kubernetes as recorded
+
+
+def test_built_in_paths_answer_as_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without the definitions the pairs about Argo's kinds are left out, which is what is wanted here.
+    monkeypatch.setattr(recorded, "DEFINITIONS", recorded.DEFINITIONS / "absent")
+    with Cluster() as cluster:
+        differing = {
+            pair["name"]
+            for pair, status, body in recorded.replayed(cluster)
+            if status != pair["status"] or not recorded.same_body(pair, body)
+        }
+
+    assert differing <= recorded.EXCEPTIONS.keys()
+
+
+def test_every_exception_names_a_recorded_pair() -> None:
+    names = {pair["name"] for pair in recorded.pairs()}
+
+    assert recorded.EXCEPTIONS.keys() <= names
+    assert recorded.SESSIONS.keys() <= names
