@@ -90,7 +90,7 @@ class Gateway:
     ) -> dict[str, Any]:
         """The function's answer to the request; gateway errors in our error form."""
         try:
-            event = self._event(method, target, headers, body, peer)
+            event = self.event(method, target, headers, body, peer)
         except LynceusError as error:
             return self.refuse(method, target, error)
         try:
@@ -105,9 +105,10 @@ class Gateway:
         self.on_refusal(method, target.partition("?")[0], error.http_status)
         return _json_answer(error.http_status, error.body())
 
-    def _event(
+    def event(
         self, method: str, target: str, headers: Message[str, str], body: bytes, peer: tuple[str, int]
     ) -> dict[str, Any]:
+        """The proxy event of the request, REST payload 1.0; raises NotImplementedHere as `route` does."""
         url = urlsplit(target)
         pattern, parameters = self.route(url.path, method)
         many: dict[str, list[str]] = {}
