@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from heapq import merge
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from chalicelib.core import expressions, reasons
@@ -290,6 +290,22 @@ def _stop_expression(spec: Mapping[str, Any]) -> str | None:
     return None if strategy is None else _text(strategy, "expression")
 
 
+def other_writer(raw: Mapping[str, Any], ours: str) -> tuple[str, datetime] | None:
+    """Who else but us wrote the status, and when last (rule 34); None when nobody did.
+
+    `ours` is our name as the API server notes it in ``metadata.managedFields``. People at a kubectl, who clear a
+    phase by hand, do not count.
+    """
+    found: list[tuple[datetime, str]] = []
+    entries = _mapping(raw.get("metadata")).get("managedFields")
+    for entry in map(_mapping, entries if isinstance(entries, list) else ()):
+        manager, written = str(entry.get("manager") or ""), _time_or_none(entry.get("time"))
+        wrote_status = "f:status" in _mapping(entry.get("fieldsV1"))
+        if written and wrote_status and manager != ours and not manager.startswith("kubectl"):
+            found.append((written, manager))
+    return (max(found)[1], max(found)[0]) if found else None
+
+
 # --- validation -----------------------------------------------------------------------------------------------
 
 
@@ -405,7 +421,7 @@ class Run:
     scheduled_at: datetime  # T, what the schedule says; names the child
     start_at: datetime  # when the worker shall decide
     expires_at: datetime | None  # later than this it is missed; None: never
-    kind: str = "scheduled"  # "scheduled", "catch-up" or "backfill"
+    kind: str = "scheduled"  # "scheduled", "catch-up", "backfill" or "manual"
 
     @property
     def id(self) -> str:
@@ -447,6 +463,22 @@ def plan(
     return tuple(_run(cron, moment) for moment in times)
 
 
+def coming(
+    cron: CronWorkflow, start: datetime, number: int, *, default_timezone: str = ""
+) -> tuple[Run, ...]:
+    """The next runs from `start` on, included, in order: fewer where the schedules end. For people to look at.
+
+    Raises Misconfigured where the object is invalid.
+    """
+    problem = validate(cron)
+    if problem:
+        raise Misconfigured(f"CronWorkflow {cron.namespace}/{cron.name} never runs: {problem}")
+    end = datetime.max.replace(tzinfo=UTC)
+    found = merge(*(schedule.between(start, end) for schedule in cron.parsed(default_timezone)))
+    times = (moment for moment, _ in groupby(found))
+    return tuple(_run(cron, moment) for moment in islice(times, min(number, RUNS_LIMIT)))
+
+
 def _run(cron: CronWorkflow, scheduled_at: datetime) -> Run:
     start_at = scheduled_at + cron.spread
     return Run(cron.namespace, cron.name, cron.uid, scheduled_at, start_at, start_at + cron.late)
@@ -455,12 +487,7 @@ def _run(cron: CronWorkflow, scheduled_at: datetime) -> Run:
 def _times(cron: CronWorkflow, start: datetime, end: datetime, default_timezone: str) -> tuple[datetime, ...]:
     """The fire times of all schedules from `start` to `end`, each once; at most RUNS_LIMIT."""
     found = merge(*(schedule.between(start, end) for schedule in cron.parsed(default_timezone)))
-    times: dict[datetime, None] = {}
-    for moment in found:
-        times[moment] = None
-        if len(times) == RUNS_LIMIT:
-            break
-    return tuple(times)
+    return tuple(islice((moment for moment, _ in groupby(found)), RUNS_LIMIT))
 
 
 @dataclass(frozen=True)
@@ -651,6 +678,8 @@ def decide(
     problem = validate(cron, beside_argo=beside_argo)
     if problem:
         return Decision(SKIP, reasons.SPEC_ERROR, problem, spec_error=problem)
+    if run.kind == "manual":
+        return Decision(CREATE, reasons.CREATED)  # as from argo submit: whoever asks decides
     if not any(schedule.fires_at(run.scheduled_at) for schedule in cron.parsed(default_timezone)):
         said = f"{cron.schedule_text} does not fire at {rfc3339(run.scheduled_at)} any more"
         return Decision(SKIP, reasons.NOT_A_FIRE_TIME, said)
@@ -803,10 +832,10 @@ def patch_for_run(
 
     `child` is what was created, or found created by an attempt of ours; `failure` is why creating it failed, in the
     cluster's words. With ``metadata.resourceVersion``: on a conflict read again and compute anew. Backfilled
-    runs leave no trace in the status.
+    runs leave no trace in the status; those started by hand are found by `reconcile`, as in Argo.
     """
     no_trace = (reasons.OBJECT_GONE, reasons.MISSED_DEADLINE, reasons.NOT_A_FIRE_TIME)
-    if cron.problem or run.kind == "backfill" or decision.reason in no_trace:
+    if cron.problem or run.kind in ("backfill", "manual") or decision.reason in no_trace:
         return None
     status = cron.status.with_condition(SPEC_ERROR, decision.spec_error)
     labels: dict[str, str] = {}

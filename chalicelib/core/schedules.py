@@ -215,6 +215,12 @@ def load_zone(name: str) -> tzinfo:
         raise ScheduleError(f"unknown time zone {name}") from error
 
 
+def moves_clock(zone: tzinfo, moment: datetime) -> bool:
+    """Whether the zone's clock is moved on the local day of `moment` (aware)."""
+    midnight = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return midnight.utcoffset() != (midnight + _DAY).utcoffset()  # a day of the wall clock
+
+
 # --- fields ---------------------------------------------------------------------------------------------------
 
 

@@ -35,10 +35,12 @@ from chalicelib.core.cronworkflows import (
     catch_up,
     child_from_object,
     child_workflow,
+    coming,
     cron_from_object,
     decide,
     history_to_delete,
     is_child_of,
+    other_writer,
     patch_for_run,
     patch_for_spec,
     plan,
@@ -203,6 +205,24 @@ def test_times_are_of_rfc_3339() -> None:
             time_of(wrong)
 
 
+def test_another_writer_of_the_status_is_seen() -> None:
+    def entry(manager: str, time: str, field: str = "f:status") -> dict[str, Any]:
+        return {"manager": manager, "time": f"2026-06-01T{time}Z", "fieldsV1": {field: {}}}
+
+    entries = [
+        entry("lynceus", "10:00:00"),
+        entry("kubectl-edit", "10:00:00"),
+        entry("argo", "10:00:00", "f:spec"),
+    ]
+    assert other_writer(raw(metadata={"managedFields": entries}), "lynceus") is None
+    entries += [entry("argo-workflows", "09:50:00"), entry("argo-workflows", "09:40:00"), {"manager": 5}]
+    assert other_writer(raw(metadata={"managedFields": entries}), "lynceus") == (
+        "argo-workflows",
+        at("09:50:00"),
+    )
+    assert other_writer(raw(metadata={"managedFields": "x"}), "lynceus") is None
+
+
 CHILD = "cannot validate Workflow:"
 NAMES = "Parameter/Artifact name must consist of alpha-numeric characters, '_' or '-'"
 
@@ -346,6 +366,19 @@ def test_a_runs_id_hangs_on_uid_and_time_alone() -> None:
     )
     assert run.id != run_id("uid-2", at("10:00:00"))
     assert run.workflow == "build-1780308000"
+
+
+def test_the_coming_runs_are_counted_over_all_schedules_and_end_with_them() -> None:
+    of = cron(schedules=["0 12 * * *", "0 */12 * * *"])
+    assert [rfc3339(run.scheduled_at)[5:16] for run in coming(of, at("12:00:00"), 3)] == [
+        "06-01T12:00",
+        "06-02T00:00",
+        "06-02T12:00",
+    ]
+    assert coming(cron(schedules=["0 0 30 2 *"]), at("12:00:00"), 3) == ()
+    assert len(coming(of, at("12:00:00"), 10**9)) == 1000
+    with pytest.raises(Misconfigured, match="never runs: cron schedule x is malformed"):
+        coming(cron(schedules=["x"]), at("12:00:00"), 3)
 
 
 # --- deciding -------------------------------------------------------------------------------------------------
@@ -493,6 +526,15 @@ def test_a_broken_stop_strategy_is_a_spec_error_in_argos_words() -> None:
     assert decided(cron(stopStrategy={"expression": "nope"})).spec_error.startswith(
         "failed to check CronWorkflow 'build' stopping condition: failed to evaluate stop expression: unknown name nope"
     )
+
+
+def test_a_run_started_by_hand_asks_for_nothing_but_a_valid_object() -> None:
+    of = cron(concurrencyPolicy="Forbid", suspend=True, when="false", schedules=["1 1 1 1 1"])
+    run = run_at("10:00:07", of, kind="manual", expires_at=None)
+    assert decide(of, run, at("10:00:09"), [child()]).action == CREATE
+    assert child_from_object(child_workflow(of, run)).owner_uid == "uid-1"
+    assert patch_for_run(of, run, Decision(CREATE, reasons.CREATED), child=child()) is None
+    assert decide(replace(of, concurrency_policy="x"), run, at("10:00:09"), []).reason == reasons.SPEC_ERROR
 
 
 # --- the child ------------------------------------------------------------------------------------------------

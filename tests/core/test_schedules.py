@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core.errors import ScheduleError
-from chalicelib.core.schedules import DESCRIPTORS, FieldSchedule, Schedule, load_zone, parse
+from chalicelib.core.schedules import DESCRIPTORS, FieldSchedule, Schedule, load_zone, moves_clock, parse
 from tests.conformance import cron as recorded
 
 MINUTE = timedelta(minutes=1)
@@ -391,3 +391,22 @@ def test_long_texts_are_answered_like_short_ones(text: str) -> None:
 def test_local_and_no_zone_are_utc() -> None:
     assert load_zone("") is load_zone("Local") is UTC
     assert load_zone("Europe/Paris") == ZoneInfo("Europe/Paris")
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "moved"),
+    [
+        ("America/Los_Angeles", "2026-03-07", False),
+        ("America/Los_Angeles", "2026-03-08", True),
+        ("America/Los_Angeles", "2026-03-09", False),
+        ("America/Sao_Paulo", "2018-11-03", False),
+        ("America/Sao_Paulo", "2018-11-04", True),
+        ("America/Havana", "2024-11-03", True),
+        ("Africa/Cairo", "2024-10-31", True),
+        ("Africa/Cairo", "2024-11-01", False),
+        ("UTC", "2026-03-29", False),
+    ],
+)
+def test_the_days_on_which_a_clock_is_moved_are_known(zone: str, day: str, moved: bool) -> None:
+    noon = datetime.fromisoformat(f"{day}T12:00:00").replace(tzinfo=ZoneInfo(zone))
+    assert moves_clock(load_zone(zone), noon.astimezone(UTC)) is moved
