@@ -85,6 +85,18 @@ def by_workflow(namespace: str, name: str) -> Response:
     return handlers.ask(app, "by_workflow", namespace=namespace, name=name)
 
 
+@app.route("/api/v1/lynceus/{namespace}/crons/{name}", methods=["GET"])
+def cron_history(namespace: str, name: str) -> Response:
+    """Runs and skips of a CronWorkflow."""
+    return handlers.ask(app, "cron_history", namespace=namespace, name=name)
+
+
+@app.route("/api/v1/lynceus/{namespace}/crons/{name}/runs", methods=["POST"], content_types=ANY_BODY)
+def cron_runs(namespace: str, name: str) -> Response:
+    """Make up for runs of the past."""
+    return handlers.ask(app, "cron_runs", namespace=namespace, name=name)
+
+
 @app.route("/api/v1/lynceus/{namespace}/failed", methods=["GET"])
 def list_failed(namespace: str) -> Response:
     """Submissions that failed."""

@@ -25,7 +25,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.events import Delivery
 from chalicelib.core.payloads import decode
-from chalicelib.flow import look, replay
+from chalicelib.flow import backfills, look, replay
 from chalicelib.flow.receive import Answer, receive
 from chalicelib.flow.submit import work as work_message
 from chalicelib.flow.tick import tick as tick_once
@@ -135,6 +135,12 @@ QUESTIONS: Mapping[str, Question] = {
     ),
     "by_workflow": lambda c, who, path, _, __: look.by_workflow(
         who, path["namespace"], path["name"], c.ports, c.settings
+    ),
+    "cron_history": lambda c, who, path, query, _: backfills.history(
+        who, path["namespace"], path["name"], query, c.ports, c.settings
+    ),
+    "cron_runs": lambda c, who, path, _, body: backfills.make_up(
+        who, path["namespace"], path["name"], body, c.ports, c.settings
     ),
     "replay": lambda c, who, path, _, body: replay.replay(
         who, path["namespace"], body, c.ports, c.settings, c.known

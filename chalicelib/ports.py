@@ -78,6 +78,9 @@ class Ledger(Protocol):
     def advance(self, before: Submission, after: Submission) -> None:
         """Store the step; raises Conflict when somebody else stepped since `before` was read."""
 
+    def rewrite(self, before: Submission, after: Submission) -> None:
+        """Store the submission whole in place of `before`, under the same key; raises Conflict as `advance`."""
+
     def begin_run(self, run: Submission) -> bool:
         """Store a cron run unless there is one of its id; True when it is new (rule 29)."""
 
@@ -258,6 +261,9 @@ class Cluster(Protocol):
 
     def bindings_as(self, authorization: str, namespace: str, query: Mapping[str, str]) -> dict[str, Any]:
         """The WorkflowEventBindingList that the sender of the Authorization header may read; raises as `caller`."""
+
+    def cron_workflow_as(self, authorization: str, namespace: str, name: str) -> dict[str, Any]:
+        """The CronWorkflow that the sender of the Authorization header may read; raises as `caller`, or NotFound."""
 
     def template(self, account: Account, namespace: str, name: str, *, cluster_scope: bool) -> dict[str, Any]:
         """The WorkflowTemplate or ClusterWorkflowTemplate, read as the account; raises ClusterError."""

@@ -36,6 +36,7 @@ from chalicelib.core.errors import (
     Forbidden,
     LynceusError,
     Misconfigured,
+    NotFound,
     Unauthenticated,
     Unavailable,
 )
@@ -249,6 +250,18 @@ class KubernetesCluster:
                 "GET", _path("workfloweventbindings", namespace), query, authorization=foreign, patience=JUDGE
             )
         except ClusterError as error:
+            raise _refusal(error) from error
+
+    def cron_workflow_as(self, authorization: str, namespace: str, name: str) -> dict[str, Any]:
+        """See `chalicelib.ports.Cluster.cron_workflow_as`."""
+        foreign = authorization_of(authorization)
+        try:
+            return self._call(
+                "GET", _path("cronworkflows", namespace, name), authorization=foreign, patience=DOOR
+            )
+        except ClusterError as error:
+            if error.status == 404:
+                raise NotFound(error.message) from error
             raise _refusal(error) from error
 
     def _user_of(self, foreign: str) -> str:

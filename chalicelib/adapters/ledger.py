@@ -212,6 +212,12 @@ class DynamoLedger:
             )
         )
 
+    def rewrite(self, before: Submission, after: Submission) -> None:
+        """See `chalicelib.ports.Ledger.rewrite`."""
+        values: Item = {":before": {"N": str(before.progress.version)}}
+        put = self._put_submission(after, "version = :before", values)["Put"]
+        self.call(lambda: self.client.put_item(**put))
+
     def _list_failed(self, submission: Submission) -> None:
         # Before the step itself: a reader looks at the submission and drops what did not come to be.
         moment = submission.progress.finished_at or _time_of(submission)

@@ -127,9 +127,7 @@ def _reopened(submission: Submission, run: Run, ports: Ports) -> bool:
     if before is None or before.progress.state != "missed":
         return False
     try:
-        ports.ledger.advance(
-            before, reopen(before, replace(submission, run=before.run), run.start_at + SWEEP_AFTER)
-        )
+        ports.ledger.rewrite(before, reopen(before, submission, run.start_at + SWEEP_AFTER))
     except Conflict:
         return False
     return True

@@ -162,6 +162,12 @@ class MemoryLedger:
                 progress = replace(progress, due=stored.progress.due)
             self._put_submission(replace(after, progress=progress))
 
+    def rewrite(self, before: Submission, after: Submission) -> None:
+        """Store the submission whole in place of the one before; raises Conflict when that changed."""
+        with self._lock:
+            self._unchanged(before)
+            self._put_submission(after)
+
     def begin_run(self, run: Submission) -> bool:
         """Store a cron run unless there is one of its id; True when it is new."""
         with self._lock:
@@ -573,6 +579,14 @@ class MemoryCluster:
             "metadata": {"resourceVersion": str(self._revision)},
             "items": [copy.deepcopy(raw) for raw in self._listed("workfloweventbindings", namespace)],
         }
+
+    def cron_workflow_as(self, authorization: str, namespace: str, name: str) -> dict[str, Any]:
+        """The CronWorkflow that the sender may read; raises Unauthenticated, Forbidden or NotFound."""
+        self.allowed(authorization, namespace, "get", "cronworkflows.argoproj.io", name)
+        found = self.cron_workflow(namespace, name)
+        if found is None:
+            raise NotFound(f'cronworkflows.argoproj.io "{name}" not found')
+        return found
 
     def _bearer(self, authorization: str) -> str:
         user = self.tokens.get(authorization_of(authorization).removeprefix("Bearer "))

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core.errors import BadRequest, Forbidden
 from chalicelib.core.submissions import Submission
+from chalicelib.flow.backfills import history, make_up
 from chalicelib.settings import Settings
 from lynceus.local.faults import Fault
 from tests.world import World
@@ -357,3 +359,88 @@ def test_promise_2_one_workflow_for_each_time_under_faults(port: str, method: st
     states = [run.progress.state for run in runs(made) if run.terminal]
     assert states.count("created") + states.count("existed") >= 4
     assert set(states) <= {"created", "existed", "missed", "skipped"}
+
+
+PERSON = "Bearer person"
+
+
+def asking(*objects: dict[str, Any], **settings: Any) -> World:
+    made = world(*objects, **settings)
+    made.cluster.tokens["person"] = "ada"
+    return made
+
+
+def test_rule_31_missed_runs_that_were_recorded_are_made_up_for_where_the_annotation_says_so() -> None:
+    made = world(cron(schedule="* * * * *", annotations={"lynceus.dev/catch-up": "latest"}))
+    spend(made, 1)
+    made.tick()
+    made.clock.sleep(10 * 60)
+
+    made.work(cron=True)
+    made.work(cron=True)
+
+    late = [run for run in runs(made) if run.run == "catch-up"]
+    assert [run.progress.state for run in late] == ["created"]
+
+
+def test_rule_35_a_backfill_makes_the_runs_of_the_past_once_under_their_own_names() -> None:
+    made = asking(cron(suspend=True))
+    wish = {"start": "2026-03-02T10:00:00Z", "end": "2026-03-02T10:30:00Z"}
+
+    planned = make_up(PERSON, "argo", "nightly", {**wish, "dryRun": True}, made.ports, made.settings)
+    assert made.workflows() == []
+    first = make_up(PERSON, "argo", "nightly", wish, made.ports, made.settings)
+    second = make_up(PERSON, "argo", "nightly", wish, made.ports, made.settings)
+    made.work(cron=True)
+
+    assert len(planned["items"]) == 7
+    assert [item["new"] for item in first["items"]] == [True] * 7
+    assert [item["new"] for item in second["items"]] == [False] * 7
+    assert len(made.workflows()) == 7
+    workflow = made.workflows()[0]
+    assert workflow["metadata"]["name"] == f"nightly-{int(datetime(2026, 3, 2, 10, tzinfo=UTC).timestamp())}"
+    assert workflow["metadata"]["labels"]["workflows.argoproj.io/backfill"] == "nightly"
+    assert "controller" not in workflow["metadata"]["ownerReferences"][0]
+    assert status(made) == {}
+
+
+def test_a_backfill_goes_on_where_it_ended() -> None:
+    made = asking(cron(schedule="* * * * *"))
+    wish: dict[str, Any] = {"start": "2026-03-02T10:00:00Z", "end": "2026-03-02T10:09:00Z", "limit": 4}
+    seen = []
+    while wish["start"]:
+        page = make_up(PERSON, "argo", "nightly", wish, made.ports, made.settings)
+        seen += [item["scheduledAt"] for item in page["items"]]
+        wish["start"] = page["next"]
+
+    assert len(seen) == len(set(seen)) == 10
+
+
+def test_a_run_asked_for_by_hand_is_the_latest_that_was_due_unless_a_time_is_named() -> None:
+    made = asking(cron())
+    made.clock.sleep(120)
+
+    latest = make_up(PERSON, "argo", "nightly", {}, made.ports, made.settings)
+    with pytest.raises(BadRequest, match="does not fire at"):
+        make_up(PERSON, "argo", "nightly", {"at": "2026-03-02T10:01:00Z"}, made.ports, made.settings)
+
+    assert [item["scheduledAt"] for item in latest["items"]] == ["2026-03-02T12:00:00+00:00"]
+
+
+def test_who_may_not_replay_backfills_nothing() -> None:
+    made = asking(cron())
+    made.cluster.deny("ada", "create", "replays")
+
+    with pytest.raises(Forbidden):
+        make_up(PERSON, "argo", "nightly", {}, made.ports, made.settings)
+
+
+def test_the_history_tells_runs_and_skips_newest_first_with_their_reasons() -> None:
+    made = asking(cron(schedule="* * * * *", concurrencyPolicy="Forbid"))
+    spend(made, 2.5)
+
+    told = history(PERSON, "argo", "nightly", {}, made.ports, made.settings)["items"]
+
+    states = [item["state"] for item in told if item["state"] != "pending"]
+    assert states == ["skipped", "skipped", "created"]
+    assert told[-2]["message"].startswith("Forbid: nightly-")

@@ -1,0 +1,105 @@
+"""Cron runs of the past, asked for by people: what ran, and runs that are made up for by hand (rule 35).
+
+A backfilled run has the name that the scheduled one would have had, so asking twice makes it once, and a run
+that already ran is left alone. Its child carries a label and no controller: it touches neither policy, history
+nor counters. The CronWorkflow is read as the person who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.core.cronworkflows import Run, backfill, cron_from_object
+from chalicelib.core.errors import BadRequest
+from chalicelib.core.submissions import reopen
+from chalicelib.flow import look
+from chalicelib.flow.crons import SWEEP_AFTER, submission_for_run
+from chalicelib.ports import Ports
+from chalicelib.settings import Settings
+
+BATCH = 50  # runs of one call: who wants more calls again from where it ended, and sets the pace so
+SEARCH = timedelta(days=366)  # how far back the latest fire time is looked for
+
+
+def history(
+    authorization: str, namespace: str, name: str, query: Mapping[str, str], ports: Ports, settings: Settings
+) -> dict[str, Any]:
+    """A page of the CronWorkflow's runs and skips, newest first."""
+    look.check(namespace, settings)
+    ports.cluster.allowed(authorization, namespace, "list", look.EVENTS)
+    limit = look.page_size(query.get("limit", ""))
+    runs, cursor = ports.archive.runs("cron", namespace, name, limit, query.get("cursor", ""))
+    return {"items": [look.submission_data(run) | {"run": run.run} for run in runs], "cursor": cursor}
+
+
+def make_up(
+    authorization: str, namespace: str, name: str, wish: Mapping[str, Any], ports: Ports, settings: Settings
+) -> dict[str, Any]:
+    """Record and ring for the runs between `start` and `end` (both included), at most `limit` of them.
+
+    `at` asks for one run; without any of them it is the latest that was due. With `dryRun` they are only
+    listed. `next` is where to go on, "" at the end.
+    """
+    look.check(namespace, settings)
+    who = ports.cluster.allowed(authorization, namespace, "create", look.REPLAYS)
+    ports.cluster.allowed(authorization, namespace, "create", "workflows.argoproj.io")
+    cron = cron_from_object(ports.cluster.cron_workflow_as(authorization, namespace, name))
+    now = ports.clock.now()
+    limit = wish.get("limit", BATCH)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= BATCH:
+        raise BadRequest(f"limit is {str(limit)[:20]!r}: say a number from 1 to {BATCH}")
+    start, end = _moment(wish, "start"), _moment(wish, "end")
+    at = _moment(wish, "at")
+    zone = settings.timezone
+    if at is not None:
+        runs = backfill(cron, at, at, now, default_timezone=zone)
+        if not runs:
+            raise BadRequest(
+                f"{cron.schedule_text} does not fire at {at.isoformat()}: `lynceus cron next` lists when"
+            )
+    elif start is not None:
+        runs = backfill(cron, start, end or now, now, default_timezone=zone)
+    else:
+        latest = [found for schedule in cron.parsed(zone) if (found := schedule.latest(now - SEARCH, now))]
+        if not latest:
+            raise BadRequest(f"{cron.schedule_text} did not fire in the last {SEARCH.days} days")
+        runs = backfill(cron, max(latest), max(latest), now, default_timezone=zone)
+    page = runs[:limit]
+    items = [_begin(run, bool(wish.get("dryRun")), ports) for run in page]
+    begun = [item for item in items if item["new"]]
+    if begun and not wish.get("dryRun"):
+        ports.journal.log("cron.backfilled", namespace=namespace, cron=name, by=who, runs=len(begun))
+    following = page[-1].scheduled_at + timedelta(seconds=1) if len(runs) > limit else None
+    return {"items": items, "next": following.isoformat() if following else ""}
+
+
+def _begin(run: Run, dry: bool, ports: Ports) -> dict[str, Any]:
+    submission = submission_for_run(run)
+    before = ports.ledger.submission(submission.pointer)
+    told = {"scheduledAt": run.scheduled_at.isoformat(), "workflow": run.workflow}
+    if before is None:
+        fresh = dry or ports.ledger.begin_run(submission)
+    elif before.progress.state in ("missed", "skipped", "failed"):
+        fresh = True
+        if not dry:
+            ports.ledger.rewrite(before, reopen(before, submission, ports.clock.now() + SWEEP_AFTER))
+    else:
+        return {**told, "new": False, "state": before.progress.state}
+    if fresh and not dry:
+        ports.queue.send([submission.pointer.to_message()], cron=True)
+    return {**told, "new": fresh, "state": "pending"}
+
+
+def _moment(wish: Mapping[str, Any], name: str) -> datetime | None:
+    text = wish.get(name)
+    if text in (None, ""):
+        return None
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise BadRequest(f'{name} is "{str(text)[:40]}": write a time as 2026-11-21T10:00:00Z') from None
+    if moment.tzinfo is None:
+        raise BadRequest(f'{name} is "{str(text)[:40]}": a time needs its zone, such as Z')
+    return moment
