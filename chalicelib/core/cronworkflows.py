@@ -31,20 +31,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from heapq import merge
 from itertools import groupby, islice
 from typing import Any
 
-from chalicelib.core import expressions, reasons
+from chalicelib.core import reasons
 from chalicelib.core.bindings import INSTANCE_ID, duration_of
 from chalicelib.core.errors import LynceusError, Misconfigured, ScheduleError
-from chalicelib.core.expressions import Expression, ExpressionError, Time
+from chalicelib.core.expressions import ExpressionError, Time
 from chalicelib.core.expressions.values import Int64, StringMap, marshal
 from chalicelib.core.govaluate import evaluate_bool
 from chalicelib.core.schedules import Schedule, load_zone, parse
 from chalicelib.core.submissions import digest_of
-from chalicelib.core.substitutions import substitute
+from chalicelib.core.substitutions import compiled, substitute
 from chalicelib.core.workflows import API_VERSION, CREATOR
 
 CRON_WORKFLOW = "workflows.argoproj.io/cron-workflow"  # label: the CronWorkflow's name
@@ -383,6 +383,8 @@ def _annotation_problem(cron: CronWorkflow, beside_argo: bool) -> str:
         if ours or every:
             what = f"annotation {ours[0]}" if ours else f"schedule {every[0]}"
             return f"{what} cannot be used while Argo's controller runs this CronWorkflow as well: let one of them"
+    if not ours:
+        return ""
     try:
         catch_up_of(cron)
         _annotated_duration(cron, SPREAD, timedelta(), SPREAD_LIMIT)
@@ -734,14 +736,9 @@ def is_stopped(cron: CronWorkflow, now: datetime) -> bool:
         return False
     env = {"cronworkflow": dict(_variables(cron))}
     try:
-        return _compiled(cron.stop_expression).evaluate_bool(env, now=lambda: _nanoseconds(now))
+        return compiled(cron.stop_expression).evaluate_bool(env, now=lambda: _nanoseconds(now))
     except ExpressionError as error:
         raise ExpressionError(error.kind, f"failed to evaluate stop expression: {error}") from error
-
-
-@lru_cache(maxsize=1024)
-def _compiled(expression: str) -> Expression:
-    return expressions.compile(expression)
 
 
 def is_wanted(cron: CronWorkflow, now: datetime) -> bool:

@@ -50,6 +50,8 @@ _DAY = timedelta(days=1)
 _CHANGES_APART = 6 * 86400  # seconds; Recife's were a week apart in October 2000
 
 
+_CACHED_LENGTH = 256  # characters; no schedule that means something is longer
+
 # What Go's strings.Fields and TrimSpace take for white space (unicode.White_Space); Python's split() differs.
 _WHITE = (
     "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
@@ -167,12 +169,8 @@ def parse(
     if not spec:
         raise ScheduleError("empty spec string")
     # Only what can matter is part of the cache's key: most schedules are the same for many objects.
-    return _parsed(
-        spec,
-        anchor if "@every" in schedule else None,
-        seed if "H" in schedule else "",
-        dst == "once",
-    )
+    key = (spec, anchor if "@every" in schedule else None, seed if "H" in schedule else "", dst == "once")
+    return _parsed(*key) if len(spec) <= _CACHED_LENGTH else _parsed.__wrapped__(*key)
 
 
 @lru_cache(maxsize=16384)
@@ -266,7 +264,6 @@ class Calendar:
         )
 
 
-@lru_cache(maxsize=4096)
 def _calendar(spec: str, seed: str) -> Calendar:
     words = _WORD.findall(spec)
     if len(words) != len(FIELDS):

@@ -28,6 +28,8 @@ from chalicelib.core.expressions.values import marshal
 
 LIMIT = 1 << 16  # characters, of the text and of the result
 
+_CACHED_LENGTH = 4096  # characters of an expression
+
 # What expressions see beside the variables; `chalicelib.core.expressions` brings them.
 _FUNCTIONS = frozenset({"asInt", "asFloat", "jsonpath", "toJson", "sprig"})
 
@@ -104,7 +106,7 @@ def _expression(tag: str, variables: Mapping[str, Any], now: Callable[[], int] |
         if not _known(path, variables):
             raise ExpressionError("compile", f"failed to evaluate expression: {'.'.join(path)} is missing")
     try:
-        value = _compiled(source).evaluate(variables, functions="metadata", now=now)
+        value = compiled(source).evaluate(variables, functions="metadata", now=now)
     except ExpressionError as error:
         raise ExpressionError(error.kind, f"failed to evaluate expression: {error}") from error
     if value is None:
@@ -118,8 +120,13 @@ def _expression(tag: str, variables: Mapping[str, Any], now: Callable[[], int] |
     return quoted(shown)[1:-1]
 
 
+def compiled(source: str) -> Expression:
+    """The parsed expression, from a cache unless it is long; raises ExpressionError."""
+    return _kept(source) if len(source) <= _CACHED_LENGTH else expressions.compile(source)
+
+
 @lru_cache(maxsize=1024)
-def _compiled(source: str) -> Expression:
+def _kept(source: str) -> Expression:
     return expressions.compile(source)
 
 
