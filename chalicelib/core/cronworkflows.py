@@ -154,7 +154,12 @@ class CronWorkflow:
     @property
     def late(self) -> timedelta:
         """How long after its start a run may still begin."""
-        return max(timedelta(seconds=self.starting_deadline_seconds), LATE)
+        return max(self.deadline, LATE)
+
+    @property
+    def deadline(self) -> timedelta:
+        """startingDeadlineSeconds; an int64 may be longer than any calendar."""
+        return timedelta(seconds=min(max(self.starting_deadline_seconds, 0), 10 * 366 * 86400))
 
     @cached_property
     def spread(self) -> timedelta:
@@ -170,7 +175,7 @@ class CronWorkflow:
         return tuple(
             parse(
                 schedule,
-                self.timezone or default_timezone,
+                self.timezone or ("" if schedule.startswith(("TZ=", "CRON_TZ=")) else default_timezone),
                 anchor=self.created_at,
                 seed=f"{self.namespace}/{self.name}",
                 dst=self.annotations.get(DST, "argo"),
@@ -532,9 +537,8 @@ def catch_up(
     rule, schedules, end = catch_up_of(cron), cron.parsed(default_timezone), now - cron.spread
     missed: list[datetime] = []
     if rule.rule == "argo":
-        deadline = timedelta(seconds=cron.starting_deadline_seconds)
         latest = (schedule.latest(last_scheduled, end) for schedule in schedules)
-        missed = list(islice((each for each in latest if each is not None and end < each + deadline), 1))
+        missed = list(islice((each for each in latest if each is not None and end < each + cron.deadline), 1))
     elif rule.rule != "none":
         start, most = max(last_scheduled, end - rule.window), 1 if rule.rule == "latest" else rule.max
         found: set[datetime] = set()

@@ -197,6 +197,12 @@ def test_even_an_object_without_a_spec_is_only_a_problem(raw_object: dict[str, A
     assert plan(found, at("10:00:00"), at("10:03:00")) == ()
 
 
+def test_a_deadline_longer_than_any_calendar_is_a_long_one() -> None:
+    of = settled(startingDeadlineSeconds=2**63 - 1)
+    assert plan(of, at("10:00:00"), at("10:00:00"))[0].expires_at is not None
+    assert [run.scheduled_at for run in catch_up(of, at("09:00:00"), at("12:05:00"))] == [at("12:00:00")]
+
+
 def test_times_are_of_rfc_3339() -> None:
     assert time_of("2026-06-01T10:00:00.5Z") == at("2026-06-01T10:00:00.5Z")
     assert time_of(None) is None
@@ -328,6 +334,12 @@ def test_the_objects_zone_counts_and_then_the_default() -> None:
     ]
     runs = plan(cron(schedules=["0 12 * * *"]), at("00:00:00"), at("13:00:00"), default_timezone="Asia/Tokyo")
     assert [rfc3339(run.scheduled_at) for run in runs] == ["2026-06-01T03:00:00Z"]
+
+
+def test_a_zone_in_the_schedule_counts_before_the_default() -> None:
+    of = cron(schedules=["CRON_TZ=Europe/Paris 0 12 * * *"])
+    runs = plan(of, at("00:00:00"), at("13:00:00"), default_timezone="Asia/Tokyo")
+    assert [rfc3339(run.scheduled_at) for run in runs] == ["2026-06-01T10:00:00Z"]
 
 
 def test_spread_delays_the_start_and_not_the_name() -> None:
