@@ -671,7 +671,8 @@ def ordering(descending: bool) -> Callable[[Any, Any], bool]:
 # --- dates -------------------------------------------------------------------------------------------------
 
 
-def _now(budget: Budget, location: Any = None) -> Time:
+def now(budget: Budget, location: Any = None) -> Time:
+    """The time by the evaluation's clock."""
     nanoseconds = (budget.now or time.time_ns)()
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     if isinstance(location, Location):
@@ -737,7 +738,7 @@ BUILTINS: Final[Mapping[str, Callable[..., Any]]] = {
     "lastIndexOf": _last_index_of,
     "hasPrefix": _has_prefix,
     "hasSuffix": _has_suffix,
-    "now": _now,
+    "now": now,
     "duration": _duration,
     "date": _date,
     "timezone": _timezone,

@@ -408,7 +408,7 @@ class Binder:
         def called(frame: Frame) -> Any:
             given = [argument(frame) for argument in arguments]
             target = function(frame)
-            return _SKIP if target is _SKIP else operations.call(target, given)
+            return _SKIP if target is _SKIP else operations.call(target, given, frame)
 
         return _placed(offset_of(node) or 0, called)
 

@@ -219,7 +219,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
     def _eval_call(self, node: ast.Call) -> Any:
         # The arguments come first, even when ``?.`` then skips the call.
         arguments = [self._eval(argument) for argument in node.args]
-        return operations.call(self._eval(node.func), arguments)
+        return operations.call(self._eval(node.func), arguments, self.budget)
 
     def _eval_builtin(self, node: Builtin) -> Any:
         loop = self.loops.get(node.name)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from chalicelib.core.expressions import patterns, values
@@ -461,21 +462,22 @@ def number_range(low: Any, high: Any, budget: Budget) -> Ints:
 # --- calls -------------------------------------------------------------------------------------------------
 
 
-def call(function: Any, arguments: list[Any]) -> Any:
+def call(function: Any, arguments: list[Any], budget: Budget) -> Any:
     """A function value called by reflection: types must fit exactly, nil becomes the zero value."""
     if function is None:
         raise FunctionError("invalid operation: cannot call nil")
     if not isinstance(function, Method):
         raise FunctionError(f"invalid operation: cannot call non-function of type {go_type(function)}")
+    run = partial(function.call, budget) if function.metered else function.call
     if function.checks:
-        return function.call(*arguments)
+        return run(*arguments)
     signature = function.signature
     expected, given = len(signature.parameters), len(arguments)
     if signature.variadic and given < expected - 1:
         raise FunctionError(f"invalid number of arguments: expected at least {expected - 1}, got {given}")
     if not signature.variadic and given != expected:
         raise FunctionError(f"invalid number of arguments: expected {expected}, got {given}")
-    return function.call(
+    return run(
         *(
             _argument(value, signature.parameters[min(index, expected - 1)])
             for index, value in enumerate(arguments)

@@ -116,6 +116,7 @@ class Method:
     signature: Signature
     call: Callable[..., Any]
     checks: bool = False  # `call` looks at its arguments itself, and makes the zero values
+    metered: bool = False  # `call` takes the evaluation's budget before them
 
     @property
     def go_type(self) -> str:
@@ -139,7 +140,7 @@ class Meter:
             raise FunctionError("evaluation takes too many steps")
 
 
-WALK_LIMIT: Final = 10_000_000  # items and sixteenths of characters, where the caller brings no meter
+WALK_LIMIT: Final = 4_000_000  # items and sixteenths of characters, where the caller brings no meter
 
 _GO_TYPES: dict[type, str] = {
     type(None): "<nil>",
@@ -490,7 +491,7 @@ class _Marshaller:
             self.meter.spend((len(value) >> 4) + 1)
             self.out(json_string(value, self.escape_html))
             return
-        self.meter.spend(1)
+        self.meter.spend(3 + (len(margin) >> 4))
         if value is None:
             self.out("null")
         elif kind is bool:

@@ -30,6 +30,7 @@ from chalicelib.core.expressions.times import Duration, Location, Month, Time, l
 from chalicelib.core.expressions.values import (
     Int64,
     Ints,
+    Meter,
     NilList,
     NilStrings,
     StringMap,
@@ -48,7 +49,7 @@ NOW = Time(1_750_000_000, 500_000_000)
 
 
 def sources(seed: int = 7) -> Sources:
-    return Sources(now=lambda: NOW, random=random.Random(seed))
+    return Sources(now=lambda: NOW, random=random.Random(seed), meter=Meter(1_000_000))
 
 
 def run(name: str, *arguments: Any) -> Any:
@@ -277,9 +278,29 @@ def test_a_list_that_is_small_in_memory_and_endless_on_paper_is_not_printed() ->
     value: list[Any] = ["x"]
     for _ in range(64):
         value = [value, value]
-    for name in ("toString", "deepCopy"):
+    for name in ("toString", "toRawJson", "deepCopy"):
         with pytest.raises(FunctionError, match="too many steps"):
             run(name, value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "map(payload, sprig.until(1000000))",
+        "map(payload, sprig.snakecase(sprig.repeat(1000000, 'aB')))",
+        "map(payload, sprig.regexReplaceAll('(a|b)*c|a', sprig.repeat(1000000, 'a'), 'b'))",
+        "map(payload, sprig.toJson(payload))",
+        "map(payload, sprig.bcrypt('x'))",
+        "map(payload, sprig.mulf(1e308, 1e308, 1e308, 1e-308, 1e-308))",
+        "map(payload, jsonpath(sprig.toJson(payload), '$..*'))",
+        "map(payload, toJson(payload))",
+    ],
+)
+def test_many_calls_share_the_steps_of_one_evaluation(expression: str) -> None:
+    with pytest.raises(ExpressionError, match=r"too many steps|would"):
+        expressions.compile(expression).evaluate(
+            {"payload": [1.0] * 10_000}, functions="metadata", steps=200_000
+        )
 
 
 def test_a_value_nested_beyond_pythons_stack_is_an_error_of_ours() -> None:

@@ -37,29 +37,29 @@ from chalicelib.core.expressions.sprig.casts import int64_of
 from chalicelib.core.expressions.values import Meter, utf8
 
 _MAX_PATH: Final = 10_000  # characters
-_READING: Final = 3_000_000  # characters looked at while reading one path
+_READ: Final = 2  # characters that count as a step, each look at them
 
 
-def read_path(path: str) -> list[Token]:
+def read_path(path: str, meter: Meter) -> list[Token]:
     """The steps of a path. Raises PathError that shows the path."""
     try:
-        return _Reader(Meter(_READING)).tokens(path)
+        return _Reader(meter).tokens(path)
     except PathError as error:
         raise PathError(f"invalid JSONPath selector '{path}' {error}") from None
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads a path and the expressions in it; `meter` counts characters looked at."""
+    """Reads a path and the expressions in it; `meter` counts the looks at their text."""
 
     meter: Meter
 
     def tokens(self, path: str) -> list[Token]:
-        self.meter.spend(len(path))
+        self.meter.spend(1 + len(path) // _READ)
         return [self.token(part) for part in _parts(path)]
 
     def token(self, part: str) -> Token:
-        self.meter.spend(len(part))
+        self.meter.spend(1 + len(part) // _READ)
         part = part.strip()
         if not part:
             raise PathError("invalid token. token string is empty", "token")
@@ -146,7 +146,7 @@ class _Reader:
     def operation(self, text: str, operators: Sequence[str]) -> Operation | None:
         """The operation that a text is, looking for operators from the first given on; None for an operand."""
         while True:
-            self.meter.spend(len(text) + 1)
+            self.meter.spend(1 + len(text) // _READ)
             text = text.strip()
             if not text:
                 return None

@@ -23,10 +23,9 @@ from chalicelib.core.expressions.jsonpaths.queries import (
 )
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.sprig.casts import int64_of, parse_float
-from chalicelib.core.expressions.sprig.functions import printed
 from chalicelib.core.expressions.sprig.numbers import power_of, quotient
 from chalicelib.core.expressions.sprig.regexes import compile_regex
-from chalicelib.core.expressions.values import Int64, utf8
+from chalicelib.core.expressions.values import Int64, format_value, utf8
 
 # Weakest first: the first that is found splits the text.
 OPERATORS: Final = (
@@ -166,7 +165,7 @@ class _Operands:
 
     def _printed(self, value: Any) -> str:
         # No list or map reads as a number or boolean, whatever is in it.
-        return "" if isinstance(value, list | dict) else printed(value)
+        return "" if isinstance(value, list | dict) else format_value(value)
 
     def number(self, operand: Any) -> float:
         if operand is None:
@@ -200,11 +199,11 @@ class _Operands:
         if isinstance(operand, Operation):
             operand = operand.evaluate(self.query, self.current)
         if not isinstance(operand, str):
-            return printed(operand)
+            return format_value(operand, meter=self.query.meter)
         if operand in _NAMES:
             named = _named(operand, self.query, self.current)
             if not isinstance(named, str):
-                return printed(named)
+                return format_value(named, meter=self.query.meter)
             return named if _is_single_quoted(named) else f"'{_without_double_quotes(named)}'"
         bare = _without_double_quotes(operand)
         return operand if bare == operand else f"'{bare}'"

@@ -12,14 +12,14 @@ from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.sprig.functions import (
     ANY,
     BOOL,
-    MAX_STEPS,
     STRING,
     Function,
     aliases,
+    steps,
     table,
 )
 from chalicelib.core.expressions.sprig.reflection import is_empty
-from chalicelib.core.expressions.values import Meter, marshal
+from chalicelib.core.expressions.values import marshal
 
 
 def default(fallback: Any, *given: Any) -> Any:
@@ -42,17 +42,17 @@ def from_json(text: str) -> Any:
 
 def must_to_json(value: Any) -> str:
     """The JSON of a value. Raises FunctionError for what has none."""
-    return marshal(value, meter=Meter(MAX_STEPS))
+    return marshal(value, meter=steps())
 
 
 def must_to_pretty_json(value: Any) -> str:
     """The same over several lines, indented by two blanks."""
-    return marshal(value, indent="  ", meter=Meter(MAX_STEPS))
+    return marshal(value, indent="  ", meter=steps())
 
 
 def to_raw_json(value: Any) -> str:
     """The JSON of a value with `<`, `>` and `&` as they are. Raises FunctionError for what has none."""
-    return marshal(value, escape_html=False, meter=Meter(MAX_STEPS))
+    return marshal(value, escape_html=False, meter=steps())
 
 
 def to_json(value: Any) -> str:

@@ -14,12 +14,12 @@ from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.sprig.functions import (
     ANY,
     MAP,
-    MAX_STEPS,
     STRING,
     Function,
     NilMap,
     aliases,
     kind_of,
+    steps,
     strval,
     table,
 )
@@ -173,7 +173,7 @@ def _assign(target: dict[str, Any], source: dict[str, Any], key: str) -> None:
 
 def _refuse_cycle(target: dict[str, Any], value: Any) -> None:
     """Raises FunctionError when the value is the target, or holds it somewhere."""
-    meter = Meter(MAX_STEPS)
+    meter = steps()
     seen: set[int] = set()
     open_values = [value]
     while open_values:
@@ -194,7 +194,7 @@ def deep_copy(value: Any) -> Any:
     """The value with copies of all lists and maps in it; nil cannot be copied."""
     if value is None:
         raise FunctionError("reflect: call of reflect.Value.Type on zero Value")
-    return _copied(value, Meter(MAX_STEPS))
+    return _copied(value, steps())
 
 
 def _copied(value: Any, meter: Meter) -> Any:

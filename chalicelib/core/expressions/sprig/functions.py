@@ -10,7 +10,8 @@ Source: expr v1.17.8 vm/vm.go, OpCall; Go 1.26 reflect/value.go, Value.call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -20,7 +21,7 @@ from chalicelib.core.expressions.values import Meter, format_value, go_type
 
 MAX_ITEMS: Final = 1_000_000  # of a list that a function makes longer than what it was given
 MAX_TEXT: Final = 1 << 20  # characters of a text that a function makes longer than what it was given
-MAX_STEPS: Final = 1_000_000  # items that one call may walk, shared parts counted each time
+_GRAIN: Final = 16  # characters or items that count as one step
 
 NIL_DEREFERENCE: Final = "runtime error: invalid memory address or nil pointer dereference"
 
@@ -60,10 +61,11 @@ class Random(Protocol):
 
 @dataclass(frozen=True)
 class Sources:
-    """What differs from call to call though the arguments do not: the time and chance."""
+    """What a call has beside its arguments: the time, chance, and the steps that its evaluation has left."""
 
     now: Callable[[], Time]
     random: Random
+    meter: Meter
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Function:
     call: Callable[..., Any]
     variadic: bool = False  # the last parameter takes any number of arguments
     needs_sources: bool = False
+    cost: int = 1  # steps for a call
+    weight: int = 1  # steps for every 16 characters or items that go in or come out
     refused: str = ""  # why calling it is always an error
 
 
@@ -90,6 +94,11 @@ def aliases(
     return (Function(name, parameters, function, variadic=variadic) for name in names)
 
 
+def slow(*functions: Function) -> Iterable[Function]:
+    """Functions that look at their texts one character after the other."""
+    return (replace(function, weight=_GRAIN) for function in functions)
+
+
 def call(function: Function, arguments: Sequence[Any], sources: Sources) -> Any:
     """What the function gives. Raises FunctionError: wrong arguments, what Go raises, or a bound reached.
 
@@ -98,7 +107,19 @@ def call(function: Function, arguments: Sequence[Any], sources: Sources) -> Any:
     values = _checked(function, arguments)
     if function.refused:
         raise FunctionError(f"sprig.{function.name} is not available: {function.refused}")
-    return function.call(sources, *values) if function.needs_sources else function.call(*values)
+    sources.meter.spend(function.cost + function.weight * sum(map(_grains, values)))
+    token = _METER.set(sources.meter)
+    try:
+        result = function.call(sources, *values) if function.needs_sources else function.call(*values)
+    finally:
+        _METER.reset(token)
+    sources.meter.spend(function.weight * _grains(result))
+    return result
+
+
+def _grains(value: Any) -> int:
+    """The size of a value by its outside; what walks it counts what is inside."""
+    return len(value) // _GRAIN if isinstance(value, str | bytes | list | dict) else 0
 
 
 def _checked(function: Function, arguments: Sequence[Any]) -> list[Any]:
@@ -138,6 +159,14 @@ def _zero(wanted: GoType) -> Any:
 
 # --- what all families need --------------------------------------------------------------------------
 
+# The meter of the call that is going on: too many functions walk values to hand it to each.
+_METER: ContextVar[Meter] = ContextVar("meter")
+
+
+def steps() -> Meter:
+    """The steps that the evaluation has left, for functions that walk what they are given."""
+    return _METER.get()
+
 
 def kind_of(value: Any) -> str:
     """Go's reflect.Kind of a value: "string", "slice", "struct", "ptr"; "invalid" for nil."""
@@ -162,7 +191,7 @@ _KINDS: Mapping[str, str] = {
 
 def printed(value: Any) -> str:
     """What Go's %v prints, within bounds."""
-    return format_value(value, meter=Meter(MAX_STEPS))
+    return format_value(value, meter=steps())
 
 
 def strval(value: Any) -> str:

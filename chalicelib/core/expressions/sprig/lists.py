@@ -17,12 +17,12 @@ from chalicelib.core.expressions.sprig.casts import to_int64
 from chalicelib.core.expressions.sprig.functions import (
     ANY,
     INT,
-    MAX_STEPS,
     NIL_DEREFERENCE,
     Function,
     aliases,
     bounded_items,
     kind_of,
+    steps,
     strval,
     table,
 )
@@ -105,7 +105,7 @@ def compact(value: Any) -> list[Any]:
 def uniq(value: Any) -> list[Any]:
     """The items without those that were there before."""
     kept: list[Any] = []
-    meter = Meter(MAX_STEPS)
+    meter = steps()
     for item in _items(value, "Cannot find uniq on type {}"):
         if not _is_in(item, kept, meter):
             kept.append(item)
@@ -114,14 +114,14 @@ def uniq(value: Any) -> list[Any]:
 
 def without(value: Any, *omitted: Any) -> list[Any]:
     """The items that are none of those omitted."""
-    meter = Meter(MAX_STEPS)
+    meter = steps()
     items = _items(value, "Cannot find without on type {}")
     return [item for item in items if not _is_in(item, omitted, meter)]
 
 
 def has(needle: Any, value: Any) -> bool:
     """Whether an item is there, of the same type and content."""
-    return value is not None and _is_in(needle, _items(value, "Cannot find has on type {}"), Meter(MAX_STEPS))
+    return value is not None and _is_in(needle, _items(value, "Cannot find has on type {}"), steps())
 
 
 def _is_in(needle: Any, items: Iterable[Any], meter: Meter) -> bool:

@@ -23,6 +23,7 @@ from chalicelib.core.expressions.sprig.functions import (
     bounded_items,
     bounded_text,
     printed,
+    steps,
     table,
 )
 from chalicelib.core.expressions.values import Int64, Ints, float_text, wrap
@@ -235,6 +236,7 @@ def _on_decimals(
         result = operation(result, _decimal(to_float64(other)))
         if result.numerator.bit_length() + result.denominator.bit_length() > _MAX_BITS:
             raise FunctionError("the decimal has too many digits")
+        steps().spend(20 + result.denominator.bit_length() // 16)
     try:
         return float(result)
     except OverflowError:

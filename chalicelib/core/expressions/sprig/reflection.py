@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib.core.expressions.sprig.functions import ANY, MAX_STEPS, STRING, Function, kind_of, table
-from chalicelib.core.expressions.values import Meter, deep_equal, go_type
+from chalicelib.core.expressions.sprig.functions import ANY, STRING, Function, kind_of, steps, table
+from chalicelib.core.expressions.values import deep_equal, go_type
 
 
 def is_empty(value: Any) -> bool:
@@ -30,7 +30,7 @@ def type_is_like(name: str, value: Any) -> bool:
 
 def are_deeply_equal(a: Any, b: Any) -> bool:
     """Whether two values have the same type and content."""
-    return deep_equal(a, b, Meter(MAX_STEPS))
+    return deep_equal(a, b, steps())
 
 
 FUNCTIONS = table(

@@ -1,8 +1,8 @@
 """sprig's functions on regular expressions, matched by RE2; Go's rules for empty matches and templates.
 
 Texts are searched as bytes, so that offsets are Go's; a byte that is no UTF-8 is no character to RE2, where
-Go's `.` takes it. Searching again after each match may read the rest of the text each time: `_SCANNED`
-bounds the sum.
+Go's `.` takes it. Searching again after each match may read the rest of the text each time, and
+is counted so.
 
 Source: Masterminds/sprig v3.3.0 regex.go; Go 1.26 regexp/regexp.go.
 """
@@ -22,14 +22,16 @@ from chalicelib.core.expressions.sprig.functions import (
     Function,
     bounded_items,
     bounded_text,
+    slow,
+    steps,
     table,
 )
 from chalicelib.core.expressions.sprig.strings import quoted
-from chalicelib.core.expressions.values import Meter, NilStrings, Strings
+from chalicelib.core.expressions.values import NilStrings, Strings
 from chalicelib.core.expressions.values import text as text_of
 from chalicelib.core.expressions.values import utf8 as bytes_of
 
-_SCANNED: Final = 500_000_000  # bytes, each search counted to the end of its text
+_SCANNED: Final = 64  # bytes that count as a step, each search counted to the end of its text
 
 _NOT_BACKQUOTED = re.compile("[\x00-\x08\x0a-\x1f`\x7f\ufeff\udc80-\udcff]")
 
@@ -52,8 +54,8 @@ _Compile = Callable[[str], Any]
 _Spans = list[tuple[int, int]]  # of the match and its groups; (-1, -1) for a group without part in it
 
 
-def _search(regex: Any, text: bytes, start: int, meter: Meter) -> _Spans | None:
-    meter.spend(len(text) - start)
+def _search(regex: Any, text: bytes, start: int) -> _Spans | None:
+    steps().spend(1 + (len(text) - start) // _SCANNED)
     match = regex.search(text, start)
     return None if match is None else [match.span(group) for group in range(regex.groups + 1)]
 
@@ -70,11 +72,10 @@ def _width(text: bytes, at: int) -> int:
 
 def _matches(regex: Any, text: bytes, limit: int) -> Iterator[tuple[int, int]]:
     """Spans of the matches that do not overlap; no empty one right behind another. All when limit < 0."""
-    meter = Meter(_SCANNED)
     position, before = 0, -1
     found = 0
     while position <= len(text) and (limit < 0 or found < limit):
-        spans = _search(regex, text, position, meter)
+        spans = _search(regex, text, position)
         if spans is None:
             return
         start, end = spans[0]
@@ -150,11 +151,10 @@ def _replace(compile_: _Compile, *, literal: bool) -> Callable[[str, str, str], 
         regex = compile_(pattern)
         raw = bytes_of(text)
         template = _template(replacement, literal=literal)
-        meter = Meter(_SCANNED)
         parts: list[bytes] = []
         size = last_end = position = 0
         while position <= len(raw):
-            spans = _search(regex, raw, position, meter)
+            spans = _search(regex, raw, position)
             if spans is None:
                 break
             start, end = spans[0]
@@ -220,7 +220,7 @@ FUNCTIONS = table(
     Function("mustRegexFindAll", (STRING, STRING, INT), _find_all(compile_regex)),
     Function("regexMatch", (STRING, STRING), regex_match),
     Function("mustRegexMatch", (STRING, STRING), _match(compile_regex)),
-    Function("regexQuoteMeta", (STRING,), quote_meta),
+    *slow(Function("regexQuoteMeta", (STRING,), quote_meta)),
     Function("regexReplaceAll", (STRING, STRING, STRING), _replace(_compiled_or_panic, literal=False)),
     Function("mustRegexReplaceAll", (STRING, STRING, STRING), _replace(compile_regex, literal=False)),
     Function("regexReplaceAllLiteral", (STRING, STRING, STRING), _replace(_compiled_or_panic, literal=True)),

@@ -34,6 +34,7 @@ from chalicelib.core.expressions.values import text as text_of
 from chalicelib.core.expressions.values import utf8 as bytes_of
 
 _BLOCK: Final = 16  # bytes of an AES block
+_COSTLY: Final = 500_000  # steps; these take a tenth of a second on purpose
 _BCRYPT_COST: Final = 10  # bcrypt.DefaultCost in Go
 
 
@@ -199,17 +200,27 @@ _NO_KEYS: Final = "Lynceus makes no keys or certificates"
 _CERTIFICATE = GoType.CERTIFICATE
 
 FUNCTIONS = table(
-    Function("bcrypt", (STRING,), bcrypt_hash, needs_sources=True),
+    Function("bcrypt", (STRING,), bcrypt_hash, needs_sources=True, cost=_COSTLY),
     Function("decryptAES", (STRING, STRING), decrypt_aes),
-    Function("derivePassword", (GoType.UINT32, STRING, STRING, STRING, STRING), derive_password),
+    Function(
+        "derivePassword", (GoType.UINT32, STRING, STRING, STRING, STRING), derive_password, cost=_COSTLY
+    ),
     Function("encryptAES", (STRING, STRING), encrypt_aes, needs_sources=True),
-    Function("htpasswd", (STRING, STRING), htpasswd, needs_sources=True),
-    Function("randAlpha", (INT,), _random_text(string.ascii_letters), needs_sources=True),
-    Function("randAlphaNum", (INT,), _random_text(string.ascii_letters + string.digits), needs_sources=True),
-    Function("randAscii", (INT,), _random_text("".join(map(chr, range(32, 127)))), needs_sources=True),
+    Function("htpasswd", (STRING, STRING), htpasswd, needs_sources=True, cost=_COSTLY),
+    Function("randAlpha", (INT,), _random_text(string.ascii_letters), needs_sources=True, weight=16),
+    Function(
+        "randAlphaNum",
+        (INT,),
+        _random_text(string.ascii_letters + string.digits),
+        needs_sources=True,
+        weight=16,
+    ),
+    Function(
+        "randAscii", (INT,), _random_text("".join(map(chr, range(32, 127)))), needs_sources=True, weight=16
+    ),
     Function("randBytes", (INT,), random_bytes, needs_sources=True),
-    Function("randNumeric", (INT,), _random_text(string.digits), needs_sources=True),
-    Function("shuffle", (STRING,), shuffle, needs_sources=True),
+    Function("randNumeric", (INT,), _random_text(string.digits), needs_sources=True, weight=16),
+    Function("shuffle", (STRING,), shuffle, needs_sources=True, weight=16),
     Function("uuidv4", (), uuidv4, needs_sources=True),
     Function("buildCustomCert", (STRING, STRING), _not_made, refused=_NO_KEYS),
     Function("genCA", (STRING, INT), _not_made, refused=_NO_KEYS),

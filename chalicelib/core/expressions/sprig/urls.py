@@ -18,6 +18,7 @@ from chalicelib.core.expressions.sprig.functions import (
     STRING,
     Function,
     kind_of,
+    slow,
     table,
 )
 from chalicelib.core.expressions.sprig.strings import quoted
@@ -219,6 +220,6 @@ def _text_at(members: dict[str, Any], key: str) -> str:
 
 
 FUNCTIONS = table(
-    Function("urlJoin", (MAP,), url_join),
-    Function("urlParse", (STRING,), url_parse),
+    *slow(Function("urlJoin", (MAP,), url_join)),
+    *slow(Function("urlParse", (STRING,), url_parse)),
 )
