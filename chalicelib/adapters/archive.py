@@ -185,8 +185,8 @@ class DynamoArchive:
                     "pk": {"S": f"refused#{refusal.namespace}"},
                     "sk": {"S": f"{stamp(refusal.minute)}#{refusal.reason}"},
                 },
-                UpdateExpression="SET sample = if_not_exists(sample, :sample), expires = :expires ADD #n :count",
-                ExpressionAttributeNames={"#n": "count"},
+                UpdateExpression="SET #s = if_not_exists(#s, :sample), expires = :expires ADD #n :count",
+                ExpressionAttributeNames={"#n": "count", "#s": "sample"},
                 ExpressionAttributeValues={
                     ":sample": {"S": json.dumps(dict(refusal.sample))},
                     ":expires": {"N": str(self._ledger.expiry(refusal.minute))},
