@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from chalicelib.core.bindings import BindingList, binding_from_object
-from chalicelib.core.errors import LynceusError
+from chalicelib.core.errors import LynceusError, Unavailable
 from chalicelib.ports import Ports
 from chalicelib.settings import Settings
 
@@ -46,6 +46,25 @@ class KnownBindings:
                 self._lists[namespace] = (now, listed)
                 return listed
         return self._from_snapshot(namespace, now) or (kept[1] if kept else None)
+
+    def account_uid(self, namespace: str, name: str) -> str:
+        """The uid of the ServiceAccount, "" where there is none or the cluster does not tell.
+
+        It keeps to the breaker: while the cluster is away an event must not wait for it twice.
+        """
+        now = self._ports.clock.monotonic()
+        if now < self._closed_until or not self._believed_up(now):
+            return ""
+        try:
+            return self._ports.cluster.account_uid(namespace, name)
+        except Unavailable:
+            self._closed_until = now + PROBE_SECONDS
+            return ""
+        except LynceusError as error:
+            self._ports.journal.error(
+                "account.unknown", namespace=namespace, account=name, error=error.message
+            )
+            return ""
 
     def _believed_up(self, now: float) -> bool:
         """False while the tick says that the cluster is away; then only a probe may ask it."""

@@ -107,6 +107,7 @@ def receive(
     arrivals = identify(delivery, request_id, ports, settings)
     if isinstance(arrivals, Answer):
         return arrivals
+    arrivals = [_with_account(arrival, known) for arrival in arrivals]
     budget = door_budget(ports, settings.door_seconds)
     if _asks(delivery, DRY_RUN, "true"):
         return _rehearse(arrivals, budget, ports, settings, known)
@@ -188,6 +189,15 @@ def door_budget(ports: Ports, seconds: float) -> Budget:
     return Budget(lambda: ports.clock.monotonic() - started > seconds)
 
 
+def _with_account(arrival: Arrival, known: KnownBindings) -> Arrival:
+    """The arrival with the account's uid, where the cluster tells it in time; the worker looks again (rule 24)."""
+    account = arrival.record.account
+    if account.uid:
+        return arrival
+    uid = known.account_uid(account.namespace, account.name)
+    return replace(arrival, record=replace(arrival.record, account=replace(account, uid=uid)))
+
+
 # Who sent it
 
 
@@ -202,8 +212,20 @@ def identify(delivery: Delivery, request_id: str, ports: Ports, settings: Settin
     if not RFC1123_LABEL.fullmatch(delivery.namespace) or not settings.serves(delivery.namespace):
         raise WebhookRefused("namespace-not-served")
     authorization = delivery.header_values("authorization")
-    if authorization and not _for_a_client(delivery, ports):
+    if not authorization or delivery.method == "OPTIONS" or _for_a_client(delivery, ports):
+        return _from_sender(delivery, request_id, ports)
+    try:
         return [_from_caller(delivery, authorization[0], request_id, ports)]
+    except (Unauthenticated, BadRequest, Unavailable) as refusal:
+        # Gitea, SNS and others can add an Authorization header to what they sign: the signature is proof enough.
+        try:
+            return _from_sender(delivery, request_id, ports)
+        except (Unauthenticated, WebhookRefused):
+            raise refusal from None
+
+
+def _from_sender(delivery: Delivery, request_id: str, ports: Ports) -> list[Arrival] | Answer:
+    """The arrivals of a webhook client, or the answer to its handshake."""
     clients = _clients(delivery.namespace, ports)
     try:
         found = webhooks.authenticate(delivery, clients, ports.topics.certificate)
@@ -215,17 +237,18 @@ def identify(delivery: Delivery, request_id: str, ports: Ports, settings: Settin
         found = webhooks.authenticate(delivery, renewed, ports.topics.certificate)
     if found.proven:  # before that nothing is written (rule 13)
         _check_rate(delivery, found.client, ports)
-    if not found.dispatch:
-        if found.confirm is not None:
-            ports.topics.confirm(found.confirm.topic_arn, found.confirm.token)
-        ports.journal.log(
-            "event.handshake", namespace=delivery.namespace, client=found.client.name, skipped=found.skipped
-        )
-        ports.journal.count("handshakes")
+    if found.dispatch:
+        return _from_client(delivery, found, request_id, ports)
+    if found.confirm is not None:
+        ports.topics.confirm(found.confirm.topic_arn, found.confirm.token)
+    ports.journal.log(
+        "event.handshake", namespace=delivery.namespace, client=found.client.name, skipped=found.skipped
+    )
+    ports.journal.count("handshakes")
+    if found.proven:
         refusals.handshake(delivery, found.client.name, ports)
-        response = found.response
-        return Answer(response.status, response.body, response.headers) if response else Answer(200, {})
-    return _from_client(delivery, found, request_id, ports)
+    response = found.response
+    return Answer(response.status, response.body, response.headers) if response else Answer(200, {})
 
 
 def _clients(namespace: str, ports: Ports, *, fresh: bool = False) -> tuple[webhooks.WebhookClient, ...]:
@@ -260,7 +283,11 @@ def _check_rate(delivery: Delivery, client: webhooks.WebhookClient, ports: Ports
         return
     minute = delivery.received_at.replace(second=0, microsecond=0)
     key = f"rate#{delivery.namespace}#{client.name}#{minute.isoformat()}"
-    if ports.ledger.tally(key, minute + timedelta(hours=1)) > client.rate_limit:
+    try:
+        deliveries = ports.ledger.tally(key, minute + timedelta(hours=1))
+    except Unavailable:
+        return  # rather one too many than one lost
+    if deliveries > client.rate_limit:
         pause = 60 - delivery.received_at.second
         raise Throttled(
             f'webhook client "{client.name}" is over its rate_limit of {client.rate_limit} deliveries a minute',
@@ -268,15 +295,9 @@ def _check_rate(delivery: Delivery, client: webhooks.WebhookClient, ports: Ports
         )
 
 
-def _from_client(
-    delivery: Delivery, found: webhooks.Authenticated, request_id: str, ports: Ports
-) -> list[Arrival]:
+def _from_client(delivery: Delivery, found: webhooks.Authenticated, request_id: str) -> list[Arrival]:
     client = found.client
-    try:
-        uid = ports.cluster.account_uid(delivery.namespace, client.name)
-    except LynceusError:
-        uid = ""  # the worker looks again
-    account = Account(delivery.namespace, client.name, uid)
+    account = Account(delivery.namespace, client.name)
 
     def arrival(
         body: bytes, payload: Any, claim: Sequence[str], request: str, content_type: str | None, **known: Any
