@@ -73,8 +73,6 @@ def attributes_of(method: str, path: str, query: Mapping[str, list[str]]) -> Att
     if not name:
         verb = _collection_verb(verb, query)
         name = _selected_name(query) if verb in ("list", "watch", "deletecollection") else ""
-    elif verb == "get" and _true(query, "watch"):
-        verb = "watch"
     return Attributes(verb, path, True, group, version, resource, subresource, namespace, name)
 
 

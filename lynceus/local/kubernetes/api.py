@@ -18,7 +18,6 @@ from lynceus.local.kubernetes.calls import Call, Options, options_of
 from lynceus.local.kubernetes.decodings import blank, match_namespace, owner_of, read_object
 from lynceus.local.kubernetes.exchanges import (
     TEXT,
-    Form,
     Request,
     Response,
     answer,
@@ -111,7 +110,7 @@ class Api:
         resource = self._find_resource(wanted)
         if resource is None:
             return page_not_found()
-        form = negotiate(request.header("accept")) if request.method in ("GET", "HEAD") else Form()
+        form = negotiate(request.header("accept"))
         return self._dispatch(Call(request, user, wanted, resource, form))
 
     def _authenticate(self, request: Request) -> User:

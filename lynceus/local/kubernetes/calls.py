@@ -11,7 +11,7 @@ from lynceus.local.kubernetes.access import Attributes
 from lynceus.local.kubernetes.exchanges import Form, Request
 from lynceus.local.kubernetes.resources import Resource
 from lynceus.local.kubernetes.selectors import FieldTerm, field_terms, label_selector, matches_fields
-from lynceus.local.kubernetes.statuses import invalid_options, too_long, unsupported
+from lynceus.local.kubernetes.statuses import invalid_options, invalid_value, too_long, unsupported
 from lynceus.local.kubernetes.stores import key_of
 from lynceus.local.kubernetes.strategies import Strategy
 from lynceus.local.kubernetes.tokens import User
@@ -85,6 +85,9 @@ def options_of(request: Request, kind: str) -> Options:
     """The parameters of a writing request; `kind` is the options object they stand for; raises Refusal 422."""
     validation = request.parameter("fieldValidation")
     manager = request.parameter("fieldManager")
+    if any(not character.isprintable() for character in manager):
+        detail = "should only contain printable characters"
+        raise invalid_options(kind, invalid_value("fieldManager", manager, detail))
     if len(manager.encode()) > 128:
         raise invalid_options(kind, too_long("fieldManager", 128))
     dry = dry_run(request.query.get("dryRun") or [], kind)
@@ -110,5 +113,10 @@ def selection_of(call: Call) -> Selection:
     return Selection(
         call.namespace,
         label_selector(request.parameter("labelSelector")),
-        field_terms(request.parameter("fieldSelector"), call.resource.store),
+        field_terms(
+            request.parameter("fieldSelector"),
+            call.resource.store,
+            custom=call.resource.custom,
+            namespaced=call.resource.namespaced,
+        ),
     )

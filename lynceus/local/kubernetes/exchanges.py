@@ -6,6 +6,7 @@ prints) or its metadata alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +19,7 @@ from lynceus.local.kubernetes.stores import encode
 
 TEXT: Final = "text/plain; charset=utf-8"
 _META: Final = "meta.k8s.io"
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,12 @@ class Request:
     def number(self, name: str) -> int:
         """A parameter as an int64, 0 when absent; raises Refusal 400."""
         text = self.parameter(name)
-        try:
-            return int(text or 0)
-        except ValueError:
-            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        if text and not _INTEGER.fullmatch(text):
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+        value = int(text or 0)
+        if not -(1 << 63) <= value < 1 << 63:
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+        return value
 
     def flag(self, name: str) -> bool:
         """A parameter as a bool: present without a value counts as true, as in Go's conversion."""
@@ -71,7 +75,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Form:
-    """How the caller wants objects: `shape` is "object", "table" or "metadata"."""
+    """How the caller wants objects: `shape` is "object", "table", "metadata" or "metadata list"."""
 
     media: str = bodies.JSON
     shape: str = "object"
@@ -95,9 +99,20 @@ def negotiate(accept: str) -> Form:
             continue
         if wanted == "Table":
             return Form(media, "table", options["v"])
-        if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList"):
+        if wanted == "PartialObjectMetadata":
             return Form(media, "metadata", options["v"])
+        if wanted == "PartialObjectMetadataList":
+            return Form(media, "metadata list", options["v"])
     raise not_acceptable()
+
+
+def mismatched(form: Form, kind: str) -> Refusal:
+    """406 for metadata of a list where there is one object, or the other way round."""
+    if form.shape == "metadata":
+        text = f"you requested PartialObjectMetadata, but the requested object is a list ({kind})"
+    else:
+        text = f"you requested PartialObjectMetadataList, but the requested object is not a list ({kind})"
+    return Refusal(406, "NotAcceptable", text)
 
 
 def written(value: Any, media: str) -> bytes:

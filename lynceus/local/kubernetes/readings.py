@@ -17,7 +17,7 @@ from typing import Any, Final
 from lynceus.local.kubernetes import bodies, strategies
 from lynceus.local.kubernetes.bodies import Unreadable
 from lynceus.local.kubernetes.calls import Call, Selection, selection_of
-from lynceus.local.kubernetes.exchanges import Form, Response, answer
+from lynceus.local.kubernetes.exchanges import Form, Response, answer, mismatched
 from lynceus.local.kubernetes.resources import Resource
 from lynceus.local.kubernetes.selectors import FieldTerm
 from lynceus.local.kubernetes.statuses import (
@@ -69,6 +69,8 @@ class Reader:
     def show(self, call: Call, status: int, instance: Object, warnings: list[str] | None = None) -> Response:
         """One object in the form the caller wants."""
         instance = shown(call.resource, instance)
+        if call.form.shape == "metadata list":
+            raise mismatched(call.form, _go_kind(call.resource, call.resource.kind))
         if call.form.shape == "table":
             metadata = {"resourceVersion": instance["metadata"].get("resourceVersion", "")}
             response = answer(status, self.table_of(call, [instance], metadata), call.form.media)
@@ -117,6 +119,9 @@ class Reader:
         text = request.parameter("resourceVersion")
         resume = request.parameter("continue")
         _check_match(match, text, resume)
+        if "sendInitialEvents" in request.query:
+            detail = "sendInitialEvents is forbidden for list"
+            raise invalid_options("ListOptions", forbidden_field("sendInitialEvents", detail))
         selection = selection_of(call)
         after = ""
         inconsistent = False
@@ -129,10 +134,8 @@ class Reader:
         else:
             asked = self._await_revision(text, exact=match == "Exact")
             exact = asked if match == "Exact" or (asked and limit and match != "NotOlderThan") else 0
-        if text == "0" and not resume:
+        if text == "0":
             limit = 0  # answered from the cache, which knows no pages
-        elif text == "0":
-            limit = 0
         with self._store.lock:
             if exact and exact < self._store.oldest(call.resource.store):
                 raise _too_old(resume, after)
@@ -186,6 +189,8 @@ class Reader:
             listed = [shown(resource, found[key]) for key in keys]
             return answer(200, self.table_of(call, listed, metadata), form.media)
         if form.shape == "metadata":
+            raise mismatched(form, _go_kind(resource, resource.list_kind))
+        if form.shape == "metadata list":
             items = [metadata_only(found[key], form.version) for key in keys]
             head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
             return answer(200, head | {"metadata": metadata, "items": items}, form.media)
@@ -226,9 +231,8 @@ class Reader:
         text = request.parameter("resourceVersion")
         initial = request.flag("sendInitialEvents")
         match = request.parameter("resourceVersionMatch")
-        if "sendInitialEvents" in request.query and match != "NotOlderThan":
-            detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            raise invalid_options("ListOptions", forbidden_field("resourceVersionMatch", detail))
+        said = "sendInitialEvents" in request.query
+        _check_watch_match(match, initial=said, resume=request.parameter("continue"))
         selection = selection_of(call)
         try:
             asked = uint(text) if text else 0
@@ -340,6 +344,13 @@ class _EventWriter:
         return b'{"type":"ERROR","object":' + encode(error.as_json()) + b"}\n"
 
 
+def _go_kind(resource: Resource, kind: str) -> str:
+    """The Go type that holds such objects, as messages name it."""
+    if resource.custom:
+        return f"*unstructured.Unstructured{'List' if kind == resource.list_kind else ''}"
+    return f"*{(resource.group or 'core').partition('.')[0]}.{kind}"
+
+
 def shown(resource: Resource, instance: Object) -> Object:
     return strategies.new_event(instance) if resource.stored_as else instance
 
@@ -371,21 +382,40 @@ def _bad_revision(text: str) -> str:
 
 
 def _check_match(match: str, revision: str, resume: str) -> None:
-    """Raises Refusal 422 for a resourceVersionMatch that means nothing."""
+    """Raises Refusal 422 for a resourceVersionMatch that means nothing in a list."""
     if not match:
         return
     path = "resourceVersionMatch"
-    cause: Cause | None = None
+    causes: list[Cause] = []
     if not revision:
-        cause = forbidden_field(path, "resourceVersionMatch is forbidden unless resourceVersion is provided")
-    elif resume:
-        cause = forbidden_field(path, "resourceVersionMatch is forbidden when continue is provided")
-    elif match not in ("Exact", "NotOlderThan"):
-        cause = unsupported(path, match, ("Exact", "NotOlderThan", ""))
-    elif match == "Exact" and revision == "0":
-        cause = forbidden_field(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
-    if cause is not None:
-        raise invalid_options("ListOptions", cause)
+        causes.append(forbidden_field(path, f"{path} is forbidden unless resourceVersion is provided"))
+    if resume:
+        causes.append(forbidden_field(path, f"{path} is forbidden when continue is provided"))
+    if match not in ("Exact", "NotOlderThan"):
+        causes.append(unsupported(path, match, ("Exact", "NotOlderThan", "")))
+    if match == "Exact" and revision == "0":
+        causes.append(forbidden_field(path, f'{path} "exact" is forbidden for resourceVersion "0"'))
+    if causes:
+        raise invalid_options("ListOptions", *causes)
+
+
+def _check_watch_match(match: str, *, initial: bool, resume: str) -> None:
+    """Raises Refusal 422 for what means nothing in a watch; `initial` tells that sendInitialEvents was said."""
+    path = "resourceVersionMatch"
+    causes: list[Cause] = []
+    if initial and match != "NotOlderThan":
+        detail = f"sendInitialEvents requires setting {path} to NotOlderThan"
+        causes.append(forbidden_field(path, detail))
+    if match and not initial:
+        causes.append(
+            forbidden_field(path, f"{path} is forbidden for watch unless sendInitialEvents is provided")
+        )
+    if match and match != "NotOlderThan":
+        causes.append(unsupported(path, match, ("NotOlderThan",)))
+    if match and resume:
+        causes.append(forbidden_field(path, f"{path} is forbidden when continue is provided"))
+    if causes:
+        raise invalid_options("ListOptions", *causes)
 
 
 def _write_continue(revision: int, start: str) -> str:

@@ -250,15 +250,18 @@ SELECTABLE: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def field_terms(text: str, store: str) -> list[FieldTerm]:
+def field_terms(text: str, store: str, *, custom: bool = False, namespaced: bool = True) -> list[FieldTerm]:
     """The terms of a field selector for objects kept under `store`; raises Refusal 400."""
+    known = ("metadata.name", *SELECTABLE.get(store, ()))
+    if namespaced or not custom:
+        known = (*known, "metadata.namespace")
     terms: list[FieldTerm] = []
     for part in _split(text):
         path, equal, value = _term(part, text)
-        if path not in ("metadata.name", "metadata.namespace") and path not in SELECTABLE.get(store, ()):
+        if path not in known:
             raise bad_request(
                 f"field label not supported: {path}"
-                if "." in store
+                if custom or store in SELECTABLE
                 else f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
             )
         terms.append(FieldTerm(path, value, equal))

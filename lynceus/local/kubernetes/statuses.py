@@ -185,9 +185,9 @@ def invalid(about: Named, causes: list[Cause]) -> Refusal:
     return Refusal(422, "Invalid", text, about.details(causes))
 
 
-def invalid_options(kind: str, cause: Cause) -> Refusal:
-    """422 about a query parameter or DeleteOptions."""
-    return invalid(Named("meta.k8s.io", kind), [cause])
+def invalid_options(kind: str, *causes: Cause) -> Refusal:
+    """422 about query parameters or DeleteOptions."""
+    return invalid(Named("meta.k8s.io", kind), list(causes))
 
 
 def bad_request(text: str) -> Refusal:

@@ -116,7 +116,7 @@ def _custom_cell(column: Object) -> Cell:
 
 
 def _count(*names: str) -> Cell:
-    return lambda instance, _: str(sum(len(instance.get(name) or ()) for name in names))
+    return lambda instance, _: sum(len(instance.get(name) or ()) for name in names)
 
 
 def _text(path: str) -> Cell:
@@ -181,7 +181,7 @@ _BUILT_IN: Final[dict[str, tuple[tuple[str, str, int, Cell], ...]]] = {
     "configmaps": (("Data", "string", 0, _count("data", "binaryData")), ("Age", "string", 0, _AGE_CELL)),
     "secrets": (
         ("Type", "string", 0, _text(".type")),
-        ("Data", "integer", 0, lambda instance, _: len(instance.get("data") or ())),
+        ("Data", "string", 0, _count("data")),
         ("Age", "string", 0, _AGE_CELL),
     ),
     "serviceaccounts": (("Secrets", "string", 0, _count("secrets")), ("Age", "string", 0, _AGE_CELL)),
@@ -205,6 +205,38 @@ _BUILT_IN: Final[dict[str, tuple[tuple[str, str, int, Cell], ...]]] = {
 }
 
 
+# (store, title) → the description of a built-in column; "" for any store
+_TEXTS: Final = {
+    ("", "Age"): _AGE_TEXT,
+    ("", "Created At"): _AGE_TEXT,
+    ("namespaces", "Status"): "The status of the namespace",
+    ("configmaps", "Data"): (
+        "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'. "
+        "Values with non-UTF-8 byte sequences must use the BinaryData field. The keys stored in Data must not overlap "
+        "with the keys in the BinaryData field, this is enforced during validation process."
+    ),
+    ("secrets", "Type"): (
+        "Used to facilitate programmatic handling of secret data. More info: "
+        "https://kubernetes.io/docs/concepts/configuration/secret/#secret-types"
+    ),
+    ("secrets", "Data"): (
+        "Data contains the secret data. Each key must consist of alphanumeric characters, '-', '_' or '.'. The "
+        "serialized form of the secret data is a base64 encoded string, representing the arbitrary (possibly "
+        "non-string) data value here. Described in https://tools.ietf.org/html/rfc4648#section-4"
+    ),
+    ("events", "Last Seen"): "Time the event was last seen.",
+    ("events", "Type"): "Type of this event (Normal, Warning), new types could be added in the future",
+    (
+        "events",
+        "Reason",
+    ): (
+        "This should be a short, machine understandable string that gives the reason for the transition into the "
+        "object's current status."
+    ),
+    ("events", "Message"): "A human-readable description of the status of this operation.",
+}
+
+
 def _column(name: str, type_: str, priority: int, description: str = "", form: str = "") -> Object:
     return {"name": name, "type": type_, "format": form, "description": description, "priority": priority}
 
@@ -215,7 +247,12 @@ def _layout(resource: Resource) -> tuple[list[Object], list[Cell]]:
     name_cell = _text(".metadata.name")
     if not resource.custom:
         columns = _BUILT_IN.get(resource.store, (("Age", "string", 0, _AGE_CELL),))
-        definitions = [_column(title, type_, priority) for title, type_, priority, _ in columns]
+        definitions = [
+            _column(
+                title, type_, priority, _TEXTS.get((resource.store, title)) or _TEXTS.get(("", title), "")
+            )
+            for title, type_, priority, _ in columns
+        ]
         cells = [cell for _, _, _, cell in columns]
         if resource.store == "events":
             return definitions, cells

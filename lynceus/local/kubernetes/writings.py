@@ -28,7 +28,7 @@ from lynceus.local.kubernetes.decodings import (
     read_applied,
     read_object,
 )
-from lynceus.local.kubernetes.exchanges import Form, Response, answer
+from lynceus.local.kubernetes.exchanges import Response, answer
 from lynceus.local.kubernetes.readings import Reader, shown, uint
 from lynceus.local.kubernetes.resources import Catalogue
 from lynceus.local.kubernetes.statuses import (
@@ -388,10 +388,9 @@ class Writer:
             if call.wanted.subresource:
                 raise not_found(resource.named(call.name))
             if revision or wanted["metadata"].get("uid"):
-                raise conflict(
-                    resource.named(call.name),
-                    "uid mismatch: the provided object specified uid, and no existing object was found",
-                )
+                asked = wanted["metadata"].get("uid", "")
+                detail = f"uid mismatch: the provided object specified uid {asked}, and no existing object was found"
+                raise conflict(resource.named(call.name), detail)
             self._admit(call, merged["metadata"])
             created = self._create_applied(call, merged, managed, options, warnings)
             return self._reader.show(call, 201, created, warnings)
@@ -528,12 +527,9 @@ class Writer:
             name = found[key]["metadata"]["name"]
             namespace = found[key]["metadata"].get("namespace", "")
             one = replace(call, wanted=replace(call.wanted, name=name, namespace=namespace))
-            removed = self._remove(one, found[key], options)
-            if removed is not None:
-                found[key] = removed
-        return self._reader.listed(
-            replace(call, form=Form()), keys, found, {"resourceVersion": str(revision)}
-        )
+            self._remove(one, found[key], options)
+        # The answer shows what was there before.
+        return self._reader.listed(call, keys, found, {"resourceVersion": str(revision)})
 
     def finalize(self, call: Call) -> Response:
         """PUT namespaces/<name>/finalize: the way a namespace really ends."""
