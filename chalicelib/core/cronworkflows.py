@@ -295,22 +295,6 @@ def _stop_expression(spec: Mapping[str, Any]) -> str | None:
     return None if strategy is None else _text(strategy, "expression")
 
 
-def other_writer(raw: Mapping[str, Any], ours: str) -> tuple[str, datetime] | None:
-    """Who else but us wrote the status, and when last (rule 34); None when nobody did.
-
-    `ours` is our name as the API server notes it in ``metadata.managedFields``. People at a kubectl, who clear a
-    phase by hand, do not count.
-    """
-    found: list[tuple[datetime, str]] = []
-    entries = _mapping(raw.get("metadata")).get("managedFields")
-    for entry in map(_mapping, entries if isinstance(entries, list) else ()):
-        manager, written = str(entry.get("manager") or ""), _time_or_none(entry.get("time"))
-        wrote_status = "f:status" in _mapping(entry.get("fieldsV1"))
-        if written and wrote_status and manager != ours and not manager.startswith("kubectl"):
-            found.append((written, manager))
-    return (max(found)[1], max(found)[0]) if found else None
-
-
 # --- validation -----------------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,6 @@ from chalicelib.core.cronworkflows import (
     decide,
     history_to_delete,
     is_child_of,
-    other_writer,
     patch_for_run,
     patch_for_spec,
     plan,
@@ -209,24 +208,6 @@ def test_times_are_of_rfc_3339() -> None:
     for wrong in ("yesterday", "2026-06-01T10:00:00", 5):
         with pytest.raises(Misconfigured):
             time_of(wrong)
-
-
-def test_another_writer_of_the_status_is_seen() -> None:
-    def entry(manager: str, time: str, field: str = "f:status") -> dict[str, Any]:
-        return {"manager": manager, "time": f"2026-06-01T{time}Z", "fieldsV1": {field: {}}}
-
-    entries = [
-        entry("lynceus", "10:00:00"),
-        entry("kubectl-edit", "10:00:00"),
-        entry("argo", "10:00:00", "f:spec"),
-    ]
-    assert other_writer(raw(metadata={"managedFields": entries}), "lynceus") is None
-    entries += [entry("argo-workflows", "09:50:00"), entry("argo-workflows", "09:40:00"), {"manager": 5}]
-    assert other_writer(raw(metadata={"managedFields": entries}), "lynceus") == (
-        "argo-workflows",
-        at("09:50:00"),
-    )
-    assert other_writer(raw(metadata={"managedFields": "x"}), "lynceus") is None
 
 
 CHILD = "cannot validate Workflow:"
