@@ -145,11 +145,13 @@ def _representation(event: str, ports: Ports) -> dict[str, Any]:
         record = None
     if record is None:
         return {"event": event}
-    return {
+    told = {
         "event": event,
-        "verdicts": [verdict_data(v) for v in record.verdicts],
+        "verdicts": [verdict_data(verdict) for verdict in record.verdicts],
         "counts": dict(record.counts),
     }
+    # Bindings after this one are asked by the worker; "" is none asked yet.
+    return told if record.deferred_after is None else {**told, "deferredAfter": record.deferred_after}
 
 
 def _rehearse(
@@ -168,6 +170,8 @@ def _rehearse(
             record, id=event_id(digest_of("dry-run", record.nonce)), claim="", note=reasons.DRY_RUN
         )
         rehearsed, matching = _matched(arrival, rehearsed, budget, known)
+        if matching.deferred_after is not None:
+            raise Unavailable("not every binding could be asked just now: try the dry run again", retry_after=5)
         ports.ledger.keep(replace(rehearsed, submissions=(), deferred_after=None), arrival.body, [])
         told.append(
             {
@@ -333,7 +337,10 @@ def _from_caller(delivery: Delivery, authorization: str, request_id: str, ports:
             f'"{account.username}" is no service account of namespace "{delivery.namespace}": '
             "events are accepted from accounts of the namespace they are sent to"
         )
-    wish = delivery.header("idempotency-key") or ""
+    keys = delivery.header_values("idempotency-key")
+    if len(keys) > 1:
+        raise BadRequest(f"header Idempotency-Key came {len(keys)} times, expected once")
+    wish = webhooks.checked_name("Idempotency-Key", "".join(keys))
     key = claim_key(delivery.namespace, delivery.discriminator, account.username, (wish,)) if wish else ""
     record = replace(_record(delivery, account, key, request_id, delivery.body), delivery_id=wish)
     headers = _without(delivery, webhooks.CREDENTIAL_HEADERS)
@@ -551,6 +558,7 @@ def _accepted(record: EventRecord, matching: Matching, ports: Ports) -> Answer:
         size=record.size,
         bindings=len(matching.verdicts),
         submissions=len(matching.submissions),
+        errors=sum(verdict.outcome == ERROR for verdict in matching.verdicts),
         trace=record.trace,
     )
     ports.journal.count("events")

@@ -183,6 +183,7 @@ def _postpone(postponed: Postponed, tries: int, ports: Ports) -> None:
         until=until.isoformat(), failures=failures, alarm=failure.alarm, message=error.message[:300],
     )  # fmt: skip
     ports.journal.count("retries")
+    ports.journal.count("waiting_seconds", (now - first).total_seconds(), "Seconds")
     if failure.alarm:
         ports.journal.count("operator_needed")
     if soon:
