@@ -12,3 +12,12 @@ undeploy: $(READY) ## take STAGE away from AWS; its ledger and secrets stay
 
 bench-cold: $(READY) ## cold starts of the package beside one that is not slimmed
 	@$(BIN)/python -m bench.cold
+
+.venv-lint/.ready: infra/lint-requirements.txt
+	@test -x .venv-lint/bin/python || $(BIN)/python -m venv .venv-lint
+	@echo "installing linters into .venv-lint (once)"
+	@.venv-lint/bin/python -m pip install --quiet --disable-pip-version-check -r infra/lint-requirements.txt
+	@touch $@
+
+lint-infra: $(READY) .venv-lint/.ready ## checkov over the templates, schemas of the pipelines
+	@$(BIN)/python -m pytest -n0 -q -rs tests/infra/test_linters.py

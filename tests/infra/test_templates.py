@@ -167,7 +167,9 @@ def test_rule_40_nobody_but_our_functions_speaks_through_a_queue(
     allowed = receive["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
     assert {arn for arn in allowed if isinstance(arn, str)} == {role(name) for name in RECEIVERS[queue]}
     # One more where the installation names an operator, and only for dead letters.
-    assert [arn["Fn::If"][0] for arn in allowed if isinstance(arn, dict)] == ["HasOperator"] * (queue == "DeadQueue")
+    assert [arn["Fn::If"][0] for arn in allowed if isinstance(arn, dict)] == ["HasOperator"] * (
+        queue == "DeadQueue"
+    )
     assert tls["Condition"] == {"Bool": {"aws:SecureTransport": False}}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import Request, urlopen
 
 import boto3
 
@@ -67,6 +68,14 @@ class World:
             "LYNCEUS_CLUSTER_CA": base64.b64encode(self.cluster.ca_pem.encode()).decode(),
             "LYNCEUS_CRON": "active",
         }
+
+    def fail(self, *services: str) -> None:
+        """Let these services of AWS be away, and no others."""
+        request = Request(
+            f"{self.amazon.endpoint}/lynceus/outages", json.dumps(services).encode(), method="PUT"
+        )
+        with urlopen(request) as answer:
+            assert answer.status == 200
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
         """The messages of a queue, taken off it, as Lambda's poller hands them over."""
