@@ -20,6 +20,7 @@ from typing import Any
 from chalicelib.core import reasons, webhooks
 from chalicelib.core.bindings import ERROR, Budget, Matching, match
 from chalicelib.core.errors import (
+    BadRequest,
     BodyTooLarge,
     ClientError,
     Conflict,
@@ -242,7 +243,7 @@ def _from_sender(delivery: Delivery, request_id: str, ports: Ports) -> list[Arri
     if found.proven:  # before that nothing is written (rule 13)
         _check_rate(delivery, found.client, ports)
     if found.dispatch:
-        return _from_client(delivery, found, request_id, ports)
+        return _from_client(delivery, found, request_id)
     if found.confirm is not None:
         ports.topics.confirm(found.confirm.topic_arn, found.confirm.token)
     ports.journal.log(
