@@ -93,6 +93,7 @@ class Store:
                     self.revision = revision
         self._forgotten = self.revision
         fresh = self._path.with_suffix(".new")
+        fresh.touch(mode=0o600)  # Secrets are in it
         with fresh.open("w", encoding="utf-8") as lines:
             for store, shelf in self._shelves.items():
                 shelf.born = self.revision

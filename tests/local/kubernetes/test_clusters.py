@@ -270,7 +270,7 @@ def test_secrets_of_the_cluster_are_readable_by_their_owner_alone(tmp_path: Path
         cluster.token_for("default", "default")
         cluster.write_kubeconfig(tmp_path / "state" / "kubeconfig")
 
-    names = ("users.json", "server-key.pem", "service-accounts.pem", "kubeconfig")
+    names = ("journal.jsonl", "users.json", "server-key.pem", "service-accounts.pem", "kubeconfig")
     assert {(tmp_path / "state" / name).stat().st_mode & 0o077 for name in names} == {0}
 
 
