@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from functools import cache
 from typing import Any
@@ -15,7 +16,8 @@ from chalicelib import wiring
 from chalicelib.core.events import Delivery
 from lynceus.local.functions import API, Functions
 from lynceus.local.gateways import Gateway
-from tests.world import World
+from tests.deliveries import CLIENT, Recorded, document_of
+from tests.world import World, account, binding
 
 Headers = Sequence[tuple[str, str]]
 Shape = Callable[[dict[str, Any]], dict[str, Any]]
@@ -87,3 +89,14 @@ class Door:
         if delivery.query:
             target += "?" + urlencode(dict(delivery.query), doseq=True)
         return self.send(delivery.method, target, delivery.headers, delivery.body, shape)
+
+
+def world_of(request: Recorded, *objects: Mapping[str, Any]) -> World:
+    """A world at the time of the recorded request, in which its sender is the one webhook client."""
+    now = datetime.fromtimestamp(request.get("now") or 1767225600, UTC)
+    world = World(*(objects or (binding("any", "true", parameters={}),)), now=now)
+    world.cluster.apply(account(CLIENT))
+    world.secrets.documents["argo"] = json.dumps({CLIENT: document_of(request)})
+    certificates = (request.get("config") or {}).get("certs") or {}
+    world.topics.certificates |= {url: str(pem).encode() for url, pem in certificates.items()}
+    return world

@@ -9,7 +9,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.adapters.archive import DynamoArchive
@@ -87,9 +87,13 @@ class World:
     """Ports in memory, some bindings, and the three stories as verbs."""
 
     def __init__(
-        self, *objects: Mapping[str, Any], settings: Settings | None = None, ledger: Any = None
+        self,
+        *objects: Mapping[str, Any],
+        settings: Settings | None = None,
+        ledger: Any = None,
+        now: datetime | None = None,
     ) -> None:
-        self.clock = FakeClock()
+        self.clock = FakeClock(now) if now else FakeClock()
         self.cluster = MemoryCluster(self.clock)
         self.ledger = ledger or MemoryLedger()
         self.queue = MemoryQueue(self.clock)

@@ -16,7 +16,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from chalicelib.core.errors import BadRequest, LynceusError
+from chalicelib.core.errors import BadRequest
 
 MAX_DEPTH = 10000  # encoding/json maxNestingDepth
 EXACT_LIMIT = 512 * 1024  # bytes up to which a body that Python refuses is read again; a second's work
@@ -38,8 +38,8 @@ _LITERALS: dict[str, tuple[str, Any]] = {"t": ("true", True), "f": ("false", Fal
 def decode(body: bytes) -> Any:
     """The first JSON value in the body; None when there are only blanks. Numbers are floats.
 
-    Raises BadRequest with Go's message for what is not JSON, and LynceusError (500, code 13), as Argo does,
-    for a number that no float64 holds. Unlike Go, a body over EXACT_LIMIT is also refused when it is nested
+    Raises BadRequest with Go's message for what is not JSON, and with Argo's for a number that no float64 holds
+    (which is Argo's 500, though the sender's doing). Unlike Go, a body over EXACT_LIMIT is also refused when it is nested
     deeper than Python's parser goes (about a thousand levels), and in Python's words: a stranger's body must
     not cost seconds.
     """
@@ -86,7 +86,7 @@ class _Numbers:
 
     def check(self) -> None:
         if self._too_large:
-            raise LynceusError(
+            raise BadRequest(
                 "failed to create workflow template expression environment: json: cannot unmarshal number "
                 f"{_shortened(self._too_large)} into Go value of type float64"
             )

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from chalicelib.core import payloads
-from chalicelib.core.errors import BadRequest, UnsupportedMedia
+from chalicelib.core.errors import BadRequest, BodyTooLarge, UnsupportedMedia
 from chalicelib.core.signatures import (
     Basic,
     Either,
@@ -31,6 +31,8 @@ from chalicelib.core.signatures import (
     form_fields,
     is_form,
 )
+
+BATCH_LIMIT = 100  # events: each is stored by itself before the one answer to all
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -292,9 +294,16 @@ def empty_batch(headers: Headers, payload: Any) -> Handshake | None:
 
 
 def cloudevent_items(headers: Headers, payload: Any) -> tuple[Item, ...]:
-    """The events of a batch, () for a single event; BadRequest for one that is nested too deeply to be kept."""
+    """The events of a batch, () for a single event.
+
+    Raises BodyTooLarge over BATCH_LIMIT and BadRequest for an event that is nested too deeply to be kept.
+    """
     if not _media_type(headers).startswith("application/cloudevents-batch"):
         return ()
+    if len(payload) > BATCH_LIMIT:
+        raise BodyTooLarge(
+            f"the batch has {len(payload)} events, the limit is {BATCH_LIMIT}: send smaller ones"
+        )
     try:
         return tuple(
             Item(event["type"], event["id"], event["source"], event, json.dumps(event).encode())

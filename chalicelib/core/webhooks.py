@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from chalicelib.core.clients import CREDENTIAL_HEADERS, WebhookClient, parse_clients, with_previous
-from chalicelib.core.errors import BadRequest, BodyTooLarge, LynceusError, Unauthenticated, WebhookRefused
+from chalicelib.core.errors import BadRequest, BodyTooLarge, Unauthenticated, WebhookRefused
 from chalicelib.core.events import Delivery, metadata_of
 from chalicelib.core.providers import Item, Provider, Response, Subscription, header
 from chalicelib.core.signatures import (
@@ -158,19 +158,19 @@ def _verify(
 
 def _authenticated(client: WebhookClient, delivery: Delivery, headers: Headers) -> Authenticated:
     provider = client.provider
-    payload = _payload(provider, headers, delivery.body)
+    payload = provider.payload(headers, delivery.body)
     provider.check(headers, payload)
     event_source = header(client.event_header) if client.event_header else provider.event
     id_source = header(client.id_header) if client.id_header else provider.delivery_id
-    delivery_id = _checked("delivery id", id_source(headers, payload))
-    hook_id = _checked("hook id", provider.hook_id(headers, payload))
+    delivery_id = checked_name("delivery id", id_source(headers, payload))
+    hook_id = checked_name("hook id", provider.hook_id(headers, payload))
     known = Authenticated(
         client,
         dispatch=True,
         response=None,
-        event_type=_checked("event", event_source(headers, payload)),
-        event_detail=_checked("event", provider.detail(headers, payload)),
-        action=_checked("action", provider.action(headers, payload)),
+        event_type=checked_name("event", event_source(headers, payload)),
+        event_detail=checked_name("event", provider.detail(headers, payload)),
+        action=checked_name("action", provider.action(headers, payload)),
         delivery_id=delivery_id,
         hook_id=hook_id,
         payload=payload,
@@ -198,16 +198,6 @@ def _listed(known: Authenticated, events: frozenset[str]) -> Authenticated:
     return dataclasses.replace(known, dispatch=False, response=Response(), skipped="event-not-listed")
 
 
-def _payload(provider: Provider, headers: Headers, body: bytes) -> Any:
-    try:
-        return provider.payload(headers, body)
-    except LynceusError as error:
-        if error.http_status < 500:
-            raise
-        # Argo's 500 for a number beyond float64: still the sender's doing.
-        raise BadRequest(error.message) from error
-
-
 def _claim(client: WebhookClient, body: bytes, delivery_id: str, hook_id: str) -> tuple[str, ...]:
     """The hook's id is part of it because all hooks that one event sets off share GitHub's delivery id.
 
@@ -228,7 +218,8 @@ def _metadata(client: WebhookClient, delivery: Delivery) -> dict[str, list[str]]
     return seen
 
 
-def _checked(what: str, text: str) -> str:
+def checked_name(what: str, text: str) -> str:
+    """The text as it is; raises BadRequest where it is too long, or unprintable, to be kept as a name."""
     if len(text) > MAX_NAME or not text.isprintable():
         raise BadRequest(f"the {what} is longer than {MAX_NAME} characters or holds unprintable ones")
     return text

@@ -172,7 +172,9 @@ def _rehearse(
         )
         rehearsed, matching = _matched(arrival, rehearsed, budget, known)
         if matching.deferred_after is not None:
-            raise Unavailable("not every binding could be asked just now: try the dry run again", retry_after=5)
+            raise Unavailable(
+                "not every binding could be asked just now: try the dry run again", retry_after=5
+            )
         ports.ledger.keep(replace(rehearsed, submissions=(), deferred_after=None), arrival.body, [])
         told.append(
             {
