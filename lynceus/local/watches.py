@@ -25,7 +25,7 @@ _TOLD = {
     "event.accepted": (
         "event",
         "bold",
-        "{namespace}  {sender}  {submissions} of {bindings} bindings matched",
+        "{namespace}  {sender}  {submissions} of {bindings} bindings matched{failing}",
     ),
     "event.duplicate": ("event", "dim", "{namespace}  had this delivery already  {event_id:.8}"),
     "event.repaired": ("event", "bold", "{namespace}  repaired, {submissions} submissions  {event_id:.8}"),
@@ -33,10 +33,10 @@ _TOLD = {
     "event.handshake": ("event", "dim", "{namespace}  handshake with {client}"),
     "workflow.created": ("workflow", "green", "{namespace}/{workflow}  created for {binding}"),
     "workflow.existed": ("workflow", "dim", "{namespace}/{workflow}  was there already"),
-    "submission.failed": ("failed", "red", "{namespace}  {binding}: {message}"),
-    "submission.skipped": ("skipped", "dim", "{namespace}  {binding}: {message}"),
-    "submission.expired": ("expired", "yellow", "{namespace}  {binding}: {message}"),
-    "submission.missed": ("missed", "yellow", "{namespace}  {binding}: {message}"),
+    "submission.failed": ("failed", "red", "{namespace}  {source}: {message}"),
+    "submission.skipped": ("skipped", "dim", "{namespace}  {source}: {message}"),
+    "submission.expired": ("expired", "yellow", "{namespace}  {source}: {message}"),
+    "submission.missed": ("missed", "yellow", "{namespace}  {source}: {message}"),
     "submission.waits": ("waits", "yellow", "{namespace}  {reason}: {message}"),
     "request.refused": ("refused", "yellow", "{namespace}  {status}  {detail}"),
 }
@@ -121,12 +121,14 @@ class Watch(io.TextIOBase):
 
 
 class _Fields(dict[str, str]):
-    """The fields as text, "" for those that are missing; `sender` in a few words."""
+    """The fields as text, "" for those that are missing; `sender` and `failing` in a few words."""
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         super().__init__({name: "" if value is None else str(value) for name, value in fields.items()})
         sender = " ".join(filter(None, (self["provider"], self["event_type"])))
         self["sender"] = sender or self["client"] or "message"
+        failing = self["errors"] if self["errors"] not in ("", "0") else ""
+        self["failing"] = f", {failing} failed: lynceus --local events explain {self['event_id']}" if failing else ""
 
     def __missing__(self, name: str) -> str:
         return ""
