@@ -53,6 +53,7 @@ from chalicelib.core.expressions.values import (
 )
 from chalicelib.core.expressions.zones import Location
 
+_LISTS: Final = (list, bytes)
 _SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -228,8 +229,8 @@ def _extreme(name: str, symbol: str) -> Callable[..., Any]:
             raise FunctionError("recursion depth exceeded")
         best: Any = None
         for argument in arguments:
-            budget.spend(1)
-            if isinstance(argument, list | bytes):
+            budget.spend(4)
+            if isinstance(argument, _LISTS):
                 plain = type(argument) in (list, NilList)
                 for item in values.items_of(argument):
                     best = better(best, number_of(item, plain, depth, budget))
@@ -244,7 +245,7 @@ def _extreme(name: str, symbol: str) -> Callable[..., Any]:
     def number_of(item: Any, plain: bool, depth: int, budget: Budget) -> Any:
         if type(item) in NUMBERS:
             return item
-        if isinstance(item, list | bytes):
+        if isinstance(item, _LISTS):
             found = of([item], True, depth + 1, budget)
             if found is None and plain:
                 return None
@@ -275,8 +276,8 @@ def _numbers(name: str, arguments: Iterable[Any], budget: Budget, depth: int = 0
         raise FunctionError("recursion depth exceeded")
     found: list[float] = []
     for argument in arguments:
-        budget.spend(1)
-        if isinstance(argument, list | bytes):
+        budget.spend(4)
+        if isinstance(argument, _LISTS):
             found += _numbers(name, values.items_of(argument), budget, depth + 1)
         elif isinstance(argument, Duration | Month | Weekday):
             found.append(float(number_in(argument)))
@@ -293,18 +294,23 @@ def _mean(budget: Budget, *arguments: Any) -> float:
 
 
 def _total(arguments: Iterable[Any], budget: Budget, depth: int) -> tuple[float, int]:
-    """Sum and count; a nested list is summed on its own first, which shows in the last digit."""
+    """Sum and count; what nests is summed on its own first, which shows in the last digit."""
+    if depth > MAX_DEPTH:
+        raise FunctionError("recursion depth exceeded")
     total, count = 0.0, 0
     for argument in arguments:
-        if isinstance(argument, list | bytes) and depth > 0:
-            nested, size = _total([argument], budget, 0)
-            total, count = total + nested, count + size
-        elif isinstance(argument, list | bytes):
-            nested, size = _total(values.items_of(argument), budget, depth + 1)
-            total, count = total + nested, count + size
-        else:
+        budget.spend(4)
+        if not isinstance(argument, _LISTS):
             (number,) = _numbers("mean", [argument], budget)
             total, count = total + number, count + 1
+            continue
+        plain = type(argument) in (list, NilList, Ints)
+        for item in values.items_of(argument):
+            if plain and type(item) in NUMBERS:
+                total, count = total + float(item), count + 1
+            else:
+                nested, size = _total([item], budget, depth + 1)
+                total, count = total + nested, count + size
     return total, count
 
 
@@ -522,7 +528,7 @@ def decode_base64(value: str) -> bytes:
 
 
 def _need_list(value: Any, verb: str) -> Any:
-    if isinstance(value, list | bytes):
+    if isinstance(value, _LISTS):
         return value
     raise FunctionError(f"cannot {verb} {kind_of(value)}")
 
@@ -572,7 +578,7 @@ def _from_pairs(budget: Budget, pairs: Any) -> AnyMap:
     made = AnyMap()
     for pair in values.items_of(pairs):
         budget.spend(1)
-        if not isinstance(pair, list | bytes):
+        if not isinstance(pair, _LISTS):
             raise FunctionError(f"invalid pair {format_value(pair, meter=budget)}")
         if len(pair) != 2:
             raise FunctionError(f"invalid pair length {format_value(pair, meter=budget)}")
@@ -627,8 +633,8 @@ def _flatten(budget: Budget, items: Any) -> list[Any]:
     stack = [iter(values.items_of(_need_list(items, "flatten")))]
     while stack:
         for item in stack[-1]:
-            budget.spend(1)
-            if isinstance(item, list | bytes):
+            budget.spend(2)
+            if isinstance(item, _LISTS):
                 if len(stack) > MAX_DEPTH:
                     raise FunctionError("recursion depth exceeded")
                 stack.append(iter(values.items_of(item)))

@@ -54,7 +54,7 @@ def hint_for(name: str, source: str, known: Iterable[str]) -> str:
         return f'did you mean "{_ELSEWHERE[name]}"?'
     if name in _METADATA_ONLY:
         return f'"{name}" exists only in submit.metadata, not in selectors and parameters'
-    close = difflib.get_close_matches(name, [*names, *sorted(NAMES)], n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name, [*names, *sorted(NAMES)], n=1, cutoff=0.6)
     if close:
         return f'did you mean "{close[0]}"?'
     return f"known names are {', '.join(sorted(names))}; a text needs quotes" if names else ""

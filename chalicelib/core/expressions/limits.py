@@ -17,7 +17,7 @@ MAX_DEPTH: Final = 10_000  # of nested arrays, for flatten, max, min, mean, medi
 
 MAX_NESTING: Final = 20_000  # of parentheses and operators while parsing; Go counts only nodes
 MAX_SOURCE: Final = 1 << 20  # characters
-STEPS: Final = 10_000_000  # items looped over, and sixteenths of characters, while running once
+STEPS: Final = 5_000_000  # items looped over, and sixteenths of characters, while running once
 FRAMES_PER_LEVEL: Final = 10  # at most, of any function here that follows the tree down
 
 _lock = threading.Lock()

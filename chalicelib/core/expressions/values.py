@@ -165,9 +165,12 @@ def go_type(value: Any) -> str:
     return known if known is not None else str(getattr(value, "go_type", type(value).__name__))
 
 
+_NIL_LISTS: Final = frozenset({NilList, NilStrings})
+
+
 def is_nil(value: Any) -> bool:
     """Whether Go's value is nil, a nil slice included."""
-    return value is None or isinstance(value, NilList | NilStrings)
+    return value is None or type(value) in _NIL_LISTS
 
 
 # --- numbers ---------------------------------------------------------------------------------------------
@@ -205,6 +208,7 @@ def to_float(value: Any) -> float:
     raise FunctionError(f"invalid operation: float({go_type(value)})")
 
 
+_LISTS: Final = (list, bytes)
 INTEGERS: Final = frozenset({int, Uint8, Int64})
 NUMBERS: Final = frozenset({int, float, Uint8, Int64})
 
@@ -380,7 +384,7 @@ def _format(value: Any, verb: str, meter: Meter) -> str:
     if kind is str:
         meter.spend((len(value) >> 4) + 1)
         return str(value)
-    meter.spend(1)
+    meter.spend(3)
     if isinstance(value, bytes):
         meter.spend(len(value) >> 2)
         return text(value) if verb == "s" else "[" + " ".join(map(str, value)) + "]"
@@ -574,11 +578,12 @@ def equal(a: Any, b: Any, meter: Meter | None = None) -> bool:
     if kind is Time and other is Time:
         return bool(a.equal(b))
     meter = meter or Meter(WALK_LIMIT)
-    meter.spend(1)
-    if isinstance(a, list | bytes) and isinstance(b, list | bytes) and _comparable_items(a, b):
+    if (kind is list and other is list) or (
+        isinstance(a, _LISTS) and isinstance(b, _LISTS) and _comparable_items(a, b)
+    ):
+        meter.spend(4 + len(a))
         if len(a) != len(b):
             return False
-        # No all(…): a value may nest deep, and only plain calls leave the C stack alone.
         for x, y in zip(items_of(a), items_of(b), strict=True):  # noqa: SIM110  - plain calls leave the C stack alone
             if not equal(x, y, meter):
                 return False
@@ -605,12 +610,12 @@ def _comparable_items(a: Any, b: Any) -> bool:
 
 def items_of(value: list[Any] | bytes) -> Iterable[Any]:
     """The items of a slice; bytes give Uint8."""
-    return map(Uint8, value) if isinstance(value, bytes) else value
+    return value if type(value) is list or not isinstance(value, bytes) else map(Uint8, value)
 
 
 def deep_equal(a: Any, b: Any, meter: Meter) -> bool:
     """reflect.DeepEqual: same Go type, same content, NaN unlike itself."""
-    meter.spend(1)
+    meter.spend(4)
     if go_type(a) != go_type(b):
         return False
     if isinstance(a, dict):
