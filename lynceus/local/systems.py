@@ -170,6 +170,9 @@ class System:
                 f"port {self._options.port} is in use: stop what listens there, or choose another with PORT="
             ) from error
         self.url = gateway.url
+        # Only now is the port known where a free one was taken.
+        written = (self.state / "env").read_text()
+        write_private(self.state / "env", f"{written}LYNCEUS_URL={gateway.url}\n")
         pumps: list[_Part] = [
             Pump(functions, source, on_failure=watch.tell_failure) for source in functions.queues
         ]

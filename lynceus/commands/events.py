@@ -1,0 +1,399 @@
+"""What happened to events, and why; and running them again.
+
+lynceus events tail                          what comes in, as it comes
+lynceus events list --since 6h --reason render-error
+lynceus events explain                       why the newest event did what it did; or: explain EVENT
+lynceus events replay EVENT --force          run it again
+lynceus events replay --since 2h             run what is missing of the last two hours
+lynceus events save EVENT > push.json        keep it as a fixture for `lynceus test`, credentials masked
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from chalicelib.core.errors import BadRequest, NotFound
+from lynceus import api, savings
+from lynceus.api import Api
+from lynceus.output import DONE, NO, USAGE, Output
+
+HELP = "list, show, explain, replay and save events"
+
+BATCH = 50  # events of one call
+FILTERS = ("client", "provider", "event_type", "action", "delivery_id", "reason")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The verbs below `events`."""
+    verbs = parser.add_subparsers(dest="what", metavar="VERB", required=True)
+    for name, (help_text, _) in _VERBS.items():
+        verb = verbs.add_parser(name, help=help_text, description=help_text)
+        verb.add_argument("-o", "--output", choices=("human", "json", "yaml"), default=argparse.SUPPRESS)
+        verb.add_argument(
+            "--local", action="store_true", default=argparse.SUPPRESS, help="see lynceus --help"
+        )
+        api.arguments(verb)
+        if name in ("list", "tail", "replay"):
+            _add_filters(verb)
+        if name in ("show", "explain", "save"):
+            verb.add_argument(
+                "event", nargs="?", default="", help="the event's id (default: the newest event)"
+            )
+        _MORE.get(name, lambda _: None)(verb)
+
+
+def _add_filters(verb: argparse.ArgumentParser) -> None:
+    for name in FILTERS:
+        verb.add_argument(f"--{name.replace('_', '-')}", default="", help="only events with this one")
+    verb.add_argument("--since", default="", metavar="TIME", help="a time, or how long ago: 15m, 6h, 2d")
+
+
+def _more_list(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--day", default="", help="of that day alone (UTC, 2026-11-21)")
+    verb.add_argument("--limit", type=int, default=50, help="at most so many (default: 50)")
+
+
+def _more_tail(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--every", type=float, default=2.0, metavar="SECONDS", help="between looks (default: 2)"
+    )
+    verb.add_argument("--looks", type=int, default=0, help="stop after so many looks (default: never)")
+
+
+def _more_show(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--body", action="store_true", help="the body too")
+
+
+def _more_explain(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--now", action="store_true", help="by the bindings of now, not by those of then")
+    verb.add_argument("--binding", default="", help="this binding alone")
+
+
+def _more_save(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--to", type=Path, metavar="FILE", help="a file instead of standard output")
+
+
+def _more_replay(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "events", nargs="*", metavar="EVENT", help="ids of events; without any, --since says which"
+    )
+    verb.add_argument("--until", default="", metavar="TIME", help="only events before (default: now)")
+    verb.add_argument("--force", action="store_true", help="also what already ran")
+    verb.add_argument("--dry-run", action="store_true", help="only say what would run")
+    verb.add_argument("--rate", type=float, default=10.0, help="events a second, at most (default: 10)")
+    verb.add_argument("--yes", action="store_true", help="do not ask")
+    verb.add_argument("--resume", type=Path, metavar="FILE", help="go on with an interrupted replay")
+
+
+def run(options: argparse.Namespace, out: Output) -> int:
+    """One verb."""
+    _, verb = _VERBS[options.what]
+    return int(verb(Api.of(options), options, out))
+
+
+# Lists
+
+
+def _filters(options: argparse.Namespace) -> dict[str, str]:
+    return {name: getattr(options, name) for name in FILTERS}
+
+
+def _since(options: argparse.Namespace) -> datetime | None:
+    return api.moment_of(options.since, datetime.now(UTC))
+
+
+def _list(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    limit = max(1, options.limit)
+    found = asked.events(
+        _since(options), **_filters(options), day=options.day, limit=str(min(500, max(50, limit)))
+    )
+    items = []
+    for item in islice(found, limit):
+        items.append(item)
+        out.progress(f"{len(items)} events")
+    out.end_progress()
+    out.data({"items": items})
+    out.table([_row(item) for item in items], ("id", "received", "client", "event", "delivery", "verdicts"))
+    if not items:
+        out.line("no events")
+    return DONE
+
+
+def _row(item: dict[str, Any]) -> dict[str, str]:
+    kind = item.get("event_type", "")
+    return {
+        "id": item["id"],
+        "received": item["receivedAt"][:19] + "Z",
+        "client": item.get("client", ""),
+        "event": f"{kind}.{item['action']}" if item.get("action") else kind,
+        "delivery": item.get("delivery_id", ""),
+        "verdicts": _counts(item) + (f"  ({item['note']})" if item.get("note") else ""),
+    }
+
+
+def _counts(item: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in (item.get("counts") or {}).items())
+
+
+def _tail(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    seen: set[str] = set()
+    since = _since(options) or datetime.now(UTC)
+    looks = 0
+    while True:
+        looks += 1
+        fresh = [
+            item for item in asked.events(since, **_filters(options), limit="500") if item["id"] not in seen
+        ]
+        for item in reversed(fresh):
+            seen.add(item["id"])
+            row = _row(item)
+            out.line("  ".join(row[name] for name in ("received", "id", "client", "event", "verdicts")))
+            out.data(item)
+        if looks == options.looks:
+            return DONE
+        time.sleep(options.every)
+
+
+# One event
+
+
+def _newest(asked: Api, event: str) -> str:
+    if event:
+        return event
+    item = next(asked.events(None, limit="1"), None)
+    if item is None:
+        raise NotFound(f'namespace "{asked.namespace}" has no events: send one, lynceus send --help')
+    return str(item["id"])
+
+
+def _show(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    query = {"body": "true"} if options.body else {}
+    told = asked.get("events", _newest(asked, options.event), **query)
+    out.data(told)
+    for name, value in told.items():
+        if isinstance(value, str | int | bool) and name != "body":
+            out.line(f"{name:<14} {value}")
+    for name, values in (told.get("headers") or {}).items():
+        out.line(f"  {name}: {', '.join(values)}", colour="dim")
+    out.line(f"{'verdicts':<14} {_counts(told)}")
+    for verdict in told.get("verdicts", ()):
+        out.line(f"  {verdict['binding']}: {verdict['reason']} {verdict.get('workflow', '')}".rstrip())
+        if verdict.get("message"):
+            out.line(f"    {verdict['message']}")
+    for submission in told.get("submissions", ()):
+        _tell_submission(submission, out)
+    for note in told.get("notes", ()):
+        more = ", ".join(f"{key} {value}" for key, value in note.items() if key not in ("at", "what"))
+        out.line(f"{note['at'][:19]}Z  {note['what']}" + (f": {more}" if more else ""))
+    if "body" in told:
+        out.line()
+        out.line(told["body"])
+    return DONE
+
+
+def _tell_submission(submission: dict[str, Any], out: Output) -> None:
+    good = submission["state"] in ("created", "existed")
+    out.line(
+        f"{submission['source']} → Workflow {submission['workflow']}: {submission['state']}",
+        colour="green" if good else "yellow",
+    )
+    if not good:
+        api.tell_reason(submission, out)
+        if submission.get("nextAttemptAt"):
+            out.line(
+                f"  tried {submission.get('attempts', 0)} times, again at {submission['nextAttemptAt'][:19]}Z"
+            )
+
+
+def _explain(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    query = {"as": "now" if options.now else "then"}
+    if options.binding:
+        query["binding"] = options.binding
+    event = _newest(asked, options.event)
+    told = asked.get("events", event, "explain", **query)
+    head = asked.get("events", event)
+    out.data({**told, "submissions": head.get("submissions", [])})
+    out.line(
+        f"event {event}  {head['receivedAt'][:19]}Z  {head.get('client', '')} {head.get('eventType', '')}"
+    )
+    for verdict in told["verdicts"]:
+        _tell_verdict(verdict, out)
+    if not told["verdicts"]:
+        out.line("the namespace has no WorkflowEventBinding")
+    for submission in head.get("submissions", ()):
+        if not options.binding or submission["source"] == options.binding:
+            _tell_submission(submission, out)
+    return DONE
+
+
+_COLOURS = {"matched": "green", "not-matched": "blue", "error": "red", "undecidable": "yellow"}
+
+
+def _tell_verdict(verdict: dict[str, Any], out: Output) -> None:
+    outcome = verdict.get("outcome", "unknown")
+    out.line()
+    out.line(f"{verdict['binding']}: {outcome}", colour=_COLOURS.get(outcome, "yellow"))
+    if verdict.get("note"):
+        out.line(f"  {verdict['note']}", colour="yellow")
+    if verdict.get("workflow"):
+        out.line(f"  Workflow {verdict['workflow']}")
+    for finding in verdict.get("because", ()):
+        out.line(f"  because {finding['said']}")
+    if outcome != "matched":
+        api.tell_reason(verdict, out)
+
+
+def _save(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    fixture = savings.fixture_of(asked.get("events", _newest(asked, options.event), body="true"))
+    text = json.dumps(fixture, indent=2, ensure_ascii=False) + "\n"
+    if options.to:
+        options.to.write_text(text)
+        out.line(f"saved {options.to}, credentials masked: look before you publish it")
+        out.data({"saved": str(options.to)})
+    elif out.human:
+        out.line(text.rstrip())
+    else:
+        out.data(fixture)
+    return DONE
+
+
+# Replays
+
+
+def _replay(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    if options.resume:
+        plan = _read_plan(options.resume, asked.namespace)
+        return _carry_out(asked, plan, options.rate, out, options.resume)
+    if not options.events and not options.since:
+        out.error("which events?", "name their ids, or say --since (and --until, --client, …)")
+        return USAGE
+    ids = list(dict.fromkeys(options.events)) or _chosen(asked, options, out)
+    count = _count(asked, ids, options, out)
+    if options.dry_run or not count["runs"]:
+        out.data(count)
+        return DONE if not count["errors"] else NO
+    question = f"start {count['runs']} Workflows from {len(ids)} events in namespace {asked.namespace}?"
+    if not out.confirm(question, yes=options.yes):
+        return NO
+    plan = {"namespace": asked.namespace, "replay": count["replay"], "force": options.force, "left": ids}
+    return _carry_out(asked, plan, options.rate, out, Path(f"lynceus-replay-{count['replay']}.json"))
+
+
+def _chosen(asked: Api, options: argparse.Namespace, out: Output) -> list[str]:
+    """The ids of the events that fit, oldest first: the set is frozen before anything runs."""
+    now = datetime.now(UTC)
+    until = api.moment_of(options.until, now) or now
+    ids = []
+    for item in asked.events(_since(options), **_filters(options), limit="500"):
+        if datetime.fromisoformat(item["receivedAt"]) < until and item.get("note") != "dry-run":
+            ids.append(item["id"])
+            out.progress(f"{len(ids)} events")
+    out.end_progress()
+    return ids[::-1]
+
+
+def _batches(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[at : at + BATCH] for at in range(0, len(ids), BATCH))
+
+
+def _count(asked: Api, ids: Sequence[str], options: argparse.Namespace, out: Output) -> dict[str, Any]:
+    """What a replay of the events would run, by a dry run."""
+    told: dict[str, Any] = {"events": len(ids), "runs": 0, "replay": "", "items": [], "errors": 0}
+    for batch in _batches(ids):
+        left = list(batch)
+        while left:
+            wish = {"events": left, "dryRun": True, "force": options.force}
+            answer = asked.post(
+                "replays", wish=wish if not told["replay"] else {**wish, "replay": told["replay"]}
+            )
+            told["replay"] = answer["replay"]
+            told["runs"] += answer["runs"]
+            told["items"] += answer["items"]
+            left = answer["left"]
+            out.progress(f"counting: {len(told['items'])} of {len(ids)} events")
+    out.end_progress()
+    told["errors"] = sum("error" in item for item in told["items"])
+    for item in told["items"]:
+        _tell_item(item, out, "would run")
+    out.line(f"{len(ids)} events, {told['runs']} Workflows to run, {told['errors']} cannot be replayed")
+    return told
+
+
+def _tell_item(item: dict[str, Any], out: Output, verb: str) -> None:
+    for one in item.get("runs", ()):
+        out.line(f"  {item['event']}  {one['binding']} {verb} {one['workflow']} as {one['account']}")
+    if item.get("undecidable"):
+        out.line(
+            f"  {item['event']}  {', '.join(item['undecidable'])}: a header was not kept", colour="yellow"
+        )
+    if item.get("error"):
+        out.line(f"  {item['event']}  {item['error']}", colour="red")
+
+
+def _carry_out(asked: Api, plan: dict[str, Any], rate: float, out: Output, path: Path) -> int:
+    """Run the frozen set batch by batch; what is left stands in the file until nothing is."""
+    runs = errors = done = 0
+    total = len(plan["left"])
+    items: list[dict[str, Any]] = []
+    if rate <= 0:
+        raise BadRequest(f"--rate is {rate}: events a second, more than 0")
+    while plan["left"]:
+        if total > BATCH:
+            path.write_text(json.dumps(plan))
+        started = time.monotonic()
+        batch = plan["left"][: min(BATCH, max(1, round(rate)))]
+        wish = {"events": batch, "force": plan["force"], "replay": plan["replay"]}
+        answer = asked.post("replays", wish=wish)
+        handled = len(batch) - len(answer["left"])
+        plan["left"] = plan["left"][handled:]
+        items += answer["items"]
+        runs += answer["runs"]
+        errors += sum("error" in item for item in answer["items"])
+        done += handled
+        for item in answer["items"]:
+            _tell_item(item, out, "runs")
+        out.progress(f"{done} of {total} events, {runs} Workflows")
+        if plan["left"]:
+            time.sleep(max(0.0, handled / rate - (time.monotonic() - started)))
+    out.end_progress()
+    path.unlink(missing_ok=True)
+    out.line(f"replay {plan['replay']}: {done} events, {runs} Workflows started, {errors} events failed")
+    out.data({"replay": plan["replay"], "events": done, "runs": runs, "errors": errors, "items": items})
+    return DONE if not errors else NO
+
+
+def _read_plan(path: Path, namespace: str) -> dict[str, Any]:
+    try:
+        plan = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BadRequest(f"{path} is no interrupted replay: {error}") from error
+    if not isinstance(plan, dict) or set(plan) != {"namespace", "replay", "force", "left"}:
+        raise BadRequest(f"{path} is no interrupted replay")
+    if plan["namespace"] != namespace:
+        raise BadRequest(f"{path} is of namespace {plan['namespace']}: say -n {plan['namespace']}")
+    return plan
+
+
+_VERBS = {
+    "tail": ("print events as they come", _tail),
+    "list": ("list events, newest first", _list),
+    "show": ("one event: verdicts, submissions, notes", _show),
+    "explain": ("why each binding did what it did", _explain),
+    "replay": ("run events again: what is missing, or with --force everything", _replay),
+    "save": ("save an event as a fixture, credentials masked", _save),
+}
+_MORE = {
+    "list": _more_list,
+    "tail": _more_tail,
+    "show": _more_show,
+    "explain": _more_explain,
+    "save": _more_save,
+    "replay": _more_replay,
+}
