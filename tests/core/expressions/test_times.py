@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,9 @@ def differences(kind: str, answer: Any) -> list[str]:
         except FunctionError as error:
             ours = {"error": error.message}
         wanted = {key: case[key] for key in ("error", *ours) if key in case}
+        # Where Go fails on a directory it names the file system's trouble; to us it is an unknown zone.
+        if "is a directory" in case.get("error", ""):
+            wanted = {"error": f"unknown time zone {case['name']}"}
         if ours != wanted:
             found.append(f"{case}: {ours}")
     return found
@@ -72,39 +75,14 @@ def time_of(described: dict[str, Any]) -> Time:
     return Time(int(described["unix"]), described["nanosecond"], load_location(described["location"]))
 
 
-def test_texts_are_read_as_go_reads_them_and_refused_in_its_words() -> None:
-    def answer(case: dict[str, Any]) -> dict[str, Any]:
-        location = load_location(case["location"]) if "location" in case else None
-        return fields(parse_time(case["value"], case["layout"], location))
-
-    assert differences("parse", answer) == []
+def parsed(case: dict[str, Any]) -> dict[str, Any]:
+    location = load_location(case["location"]) if "location" in case else None
+    return fields(parse_time(case["value"], case["layout"], location))
 
 
-def test_times_are_written_as_go_writes_them() -> None:
-    assert differences("format", lambda case: {"text": time_of(case).format(case["layout"])}) == []
-
-
-def test_wall_times_that_a_clock_change_skips_or_repeats_are_gos() -> None:
-    assert (
-        differences("date", lambda case: fields(date(*case["fields"], load_location(case["location"])))) == []
-    )
-
-
-def test_locations_are_found_and_refused_as_in_go() -> None:
-    # Where Go fails on a directory it names the file system's trouble; to us it is an unknown zone.
-    assert [
-        difference
-        for difference in differences("location", lambda case: {"text": str(load_location(case["name"]))})
-        if "is a directory" not in difference
-    ] == []
-
-
-def test_durations_are_read_and_written_as_in_go() -> None:
-    def answer(case: dict[str, Any]) -> dict[str, Any]:
-        duration = parse_duration(case["value"])
-        return {"nanoseconds": str(duration.nanoseconds), "text": str(duration)}
-
-    assert differences("duration", answer) == []
+def duration_of(case: dict[str, Any]) -> dict[str, Any]:
+    duration = parse_duration(case["value"])
+    return {"nanoseconds": str(duration.nanoseconds), "text": str(duration)}
 
 
 def argument_of(described: Any) -> Any:
@@ -149,24 +127,37 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def test_every_method_of_go_answers_as_in_go() -> None:
-    def answer(case: dict[str, Any]) -> dict[str, Any]:
-        method = METHODS[case["type"]][case["name"]]
-        if case["type"] == "time.Duration":
-            receiver: Any = Duration(int(case["receiver"]))
-            arguments = [Duration(int(argument)) for argument in case["arguments"]]
-        else:
-            receiver = time_of(case["receiver"])
-            arguments = [argument_of(argument) for argument in case["arguments"]]
-        assert len(arguments) == len(method.parameters)
-        value = method.call(receiver, *arguments)
-        assert method.result in GO_TYPES[type(value)]
-        if isinstance(value, float):
-            assert value == float(case["text"]), case
-            return {"gotype": method.result}
-        return {"gotype": method.result, "text": shown(value)}
+def called(case: dict[str, Any]) -> dict[str, Any]:
+    method = METHODS[case["type"]][case["name"]]
+    if case["type"] == "time.Duration":
+        receiver: Any = Duration(int(case["receiver"]))
+        arguments = [Duration(int(argument)) for argument in case["arguments"]]
+    else:
+        receiver = time_of(case["receiver"])
+        arguments = [argument_of(argument) for argument in case["arguments"]]
+    assert len(arguments) == len(method.parameters)
+    value = method.call(receiver, *arguments)
+    assert method.result in GO_TYPES[type(value)]
+    if isinstance(value, float):
+        assert value == float(case["text"]), case
+        return {"gotype": method.result}
+    return {"gotype": method.result, "text": shown(value)}
 
-    assert differences("method", answer) == []
+
+# What we answer to each kind of recorded case.
+ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "parse": parsed,
+    "format": lambda case: {"text": time_of(case).format(case["layout"])},
+    "date": lambda case: fields(date(*case["fields"], load_location(case["location"]))),
+    "location": lambda case: {"text": str(load_location(case["name"]))},
+    "duration": duration_of,
+    "method": called,
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_recorded_times_answer_as_in_go(kind: str) -> None:
+    assert differences(kind, ANSWERS[kind]) == []
 
 
 def test_the_tables_hold_every_method_that_an_expression_can_call() -> None:
@@ -198,7 +189,10 @@ def test_a_layout_of_any_length_is_read_in_bounded_time() -> None:
         date(2024, 1, 1).format("2" * 20_000)
 
 
-texts = st.text(st.one_of(st.sampled_from("0123456789 -+:.,ZTJanMon_PMpmUTCS"), st.characters()), max_size=40)
+texts = st.text(
+    st.one_of(st.sampled_from("0123456789 -+:.,ZTJanMon_PMpmUTCS"), st.characters(exclude_categories=["Cs"])),
+    max_size=40,
+)
 
 
 @given(layout=texts, value=texts, zone=st.sampled_from([None, "Europe/Zurich", "America/St_Johns"]))
