@@ -67,6 +67,10 @@ def delivery_of(request: Request, namespace: str, discriminator: str, received_a
     """The Delivery in a request of API Gateway; path parameters arrive percent-encoded."""
     event = request.to_original_event()
     headers = [(name, value) for name, values in event["multiValueHeaders"].items() for value in values]
+    seen = {name.lower(): value for name, value in headers}
+    if "host" in seen and "x-forwarded-host" not in seen:
+        # Argo's gateway adds it, so that bindings may look at it; API Gateway does not.
+        headers.append(("X-Forwarded-Host", seen["host"]))
     query = event.get("multiValueQueryStringParameters") or {}
     body = request.raw_body
     return Delivery(

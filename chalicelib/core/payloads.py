@@ -39,9 +39,9 @@ def decode(body: bytes) -> Any:
     """The first JSON value in the body; None when there are only blanks. Numbers are floats.
 
     Raises BadRequest with Go's message for what is not JSON, and with Argo's for a number that no float64 holds
-    (which is Argo's 500, though the sender's doing). Unlike Go, a body over EXACT_LIMIT is also refused when it is nested
-    deeper than Python's parser goes (about a thousand levels), and in Python's words: a stranger's body must
-    not cost seconds.
+    (which is Argo's 500, though the sender's doing). Unlike Go, a body over EXACT_LIMIT is also refused when it
+    is nested deeper than Python's parser goes (about a thousand levels), and in Python's words: a stranger's
+    body must not cost seconds.
     """
     text = _text(body)
     start = _end_of_blanks(text, 0)
