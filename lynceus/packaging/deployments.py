@@ -116,8 +116,17 @@ def _concurrency(session: Any, names: Names, functions: Mapping[str, int]) -> tu
     return free, ours
 
 
-def plan(session: Any, stage: str, told: Callable[[str], None], root: Path = ROOT) -> Plan:
-    """Make the package and compare both templates with what is deployed."""
+def plan(
+    session: Any,
+    stage: str,
+    told: Callable[[str], None],
+    root: Path = ROOT,
+    make: Callable[[str], Package] = projects.package,
+) -> Plan:
+    """Make the package and compare both templates with what is deployed.
+
+    Raises Misconfigured for a template that would replace or remove what holds messages or items.
+    """
     names = Names(stage)
     identity = asked(session.client("sts").get_caller_identity)
     stacks = Stacks(session.client("cloudformation"), told)
@@ -130,7 +139,7 @@ def plan(session: Any, stage: str, told: Callable[[str], None], root: Path = ROO
             f"the template would {listed} in {names.resources}, which holds messages or items: "
             "docs/operate.md says how to move to another name without losing them"
         )
-    made = projects.package(stage, root=root)
+    made = make(stage)
     functions = load(made.template)
     return Plan(
         names,

@@ -10,6 +10,7 @@ from unittest import mock
 
 import moto.cloudformation.models as cloudformation
 import moto.cloudformation.parsing as parsing
+from moto.apigateway.models import APIGatewayBackend
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
@@ -81,5 +82,27 @@ def stacks_with_sam() -> Iterator[None]:
         mock.patch.object(cloudformation.Stack, "parse_template", staticmethod(parse)),
         mock.patch.object(parsing, "parse_and_update_resource", updated),
         mock.patch.object(parsing.ResourceMap, "update", updated_all),
+    ):
+        yield
+
+
+@contextmanager
+def apis_from_swagger() -> Iterator[None]:
+    """moto's API Gateway with the documents that Chalice sends: Swagger 2, where moto reads OpenAPI 3."""
+    put, make = APIGatewayBackend.put_rest_api, APIGatewayBackend.import_rest_api
+
+    def translated(document: dict[str, Any]) -> dict[str, Any]:
+        rest = {key: value for key, value in document.items() if key != "swagger"}
+        return {**rest, "openapi": "3.0.1", "info": {"description": "", **document["info"]}}
+
+    def put_api(backend: Any, identity: str, api_doc: dict[str, Any], **options: Any) -> Any:
+        return put(backend, identity, translated(api_doc), **{**options, "fail_on_warnings": False})
+
+    def import_api(backend: Any, api_doc: dict[str, Any], fail_on_warnings: bool) -> Any:
+        return make(backend, translated(api_doc), fail_on_warnings=False)
+
+    with (
+        mock.patch.object(APIGatewayBackend, "put_rest_api", put_api),
+        mock.patch.object(APIGatewayBackend, "import_rest_api", import_api),
     ):
         yield
