@@ -20,7 +20,6 @@ from chalicelib.ports import Ports
 from chalicelib.settings import Settings
 
 BATCH = 50  # runs of one call: who wants more calls again from where it ended, and sets the pace so
-SEARCH = timedelta(days=366)  # how far back the latest fire time is looked for
 
 
 def history(
@@ -39,8 +38,8 @@ def make_up(
 ) -> dict[str, Any]:
     """Record and ring for the runs between `start` and `end` (both included), at most `limit` of them.
 
-    `at` asks for one run; without any of them it is the latest that was due. With `dryRun` they are only
-    listed. `next` is where to go on, "" at the end.
+    Without `start` it is one run, now or under the time `at`, whatever schedule and policy say. With `dryRun` they
+    are only listed. `next` is where to go on, "" at the end.
     """
     look.check(namespace, settings)
     who = ports.cluster.allowed(authorization, namespace, "create", look.REPLAYS)
@@ -52,20 +51,13 @@ def make_up(
         raise BadRequest(f"limit is {str(limit)[:20]!r}: say a number from 1 to {BATCH}")
     start, end = _moment(wish, "start"), _moment(wish, "end")
     at = _moment(wish, "at")
-    zone = settings.timezone
-    if at is not None:
-        runs = backfill(cron, at, at, now, default_timezone=zone)
-        if not runs:
-            raise BadRequest(
-                f"{cron.schedule_text} does not fire at {at.isoformat()}: `lynceus cron next` lists when"
-            )
-    elif start is not None:
-        runs = backfill(cron, start, end or now, now, default_timezone=zone)
+    if start is not None:
+        runs = backfill(cron, start, end or now, now, default_timezone=settings.timezone)
     else:
-        latest = [found for schedule in cron.parsed(zone) if (found := schedule.latest(now - SEARCH, now))]
-        if not latest:
-            raise BadRequest(f"{cron.schedule_text} did not fire in the last {SEARCH.days} days")
-        runs = backfill(cron, max(latest), max(latest), now, default_timezone=zone)
+        moment = (at or now).replace(microsecond=0)
+        if moment > now:
+            raise BadRequest(f"{moment.isoformat()} is in the future: runs to come are planned by the tick")
+        runs = (Run(namespace, name, cron.uid, moment, now, None, kind="manual"),)
     page = runs[:limit]
     items = [_begin(run, bool(wish.get("dryRun")), ports) for run in page]
     begun = [item for item in items if item["new"]]

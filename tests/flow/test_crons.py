@@ -416,15 +416,18 @@ def test_a_backfill_goes_on_where_it_ended() -> None:
     assert len(seen) == len(set(seen)) == 10
 
 
-def test_a_run_asked_for_by_hand_is_the_latest_that_was_due_unless_a_time_is_named() -> None:
-    made = asking(cron())
-    made.clock.sleep(120)
+def test_a_run_asked_for_by_hand_runs_whatever_schedule_and_policy_say() -> None:
+    made = asking(cron(suspend=True))
 
-    latest = make_up(PERSON, "argo", "nightly", {}, made.ports, made.settings)
-    with pytest.raises(BadRequest, match="does not fire at"):
-        make_up(PERSON, "argo", "nightly", {"at": "2026-03-02T10:01:00Z"}, made.ports, made.settings)
+    make_up(PERSON, "argo", "nightly", {}, made.ports, made.settings)
+    make_up(PERSON, "argo", "nightly", {"at": "2026-03-02T10:01:07Z"}, made.ports, made.settings)
+    with pytest.raises(BadRequest, match="is in the future"):
+        make_up(PERSON, "argo", "nightly", {"at": "2027-03-02T10:01:07Z"}, made.ports, made.settings)
+    made.work(cron=True)
 
-    assert [item["scheduledAt"] for item in latest["items"]] == ["2026-03-02T12:00:00+00:00"]
+    times = [run.scheduled_at for run in runs(made) if run.progress.state == "created"]
+    assert times == [datetime(2026, 3, 2, 10, 1, 7, tzinfo=UTC), datetime(2026, 3, 2, 12, 0, tzinfo=UTC)]
+    assert status(made) == {}
 
 
 def test_who_may_not_replay_backfills_nothing() -> None:
