@@ -79,11 +79,11 @@ class Api:
         clock: Callable[[], float],
         chance: random.Random,
         url: Callable[[], str],
-        open_to_all: bool = False,
+        nobody: User = ANONYMOUS,
     ) -> None:
         self.store, self.catalogue, self.tokens = store, catalogue, tokens
         self._clock, self._url = clock, url
-        self._open_to_all = open_to_all  # without TLS clients send no tokens
+        self._nobody = nobody  # who comes without a token
         self.authorizer = Authorizer(self.found)
         self._documents = openapi.Documents(catalogue)
         self.reader = Reader(store, clock)
@@ -117,49 +117,36 @@ class Api:
         header = request.header("authorization")
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            return (
-                User("lynceus-admin", "", ("system:masters", "system:authenticated"))
-                if self._open_to_all
-                else ANONYMOUS
-            )
+            return self._nobody
         try:
             user, _ = self.tokens.user_of(token.strip())
         except TokenError:
             raise unauthorized() from None
-        self._note_use(self.tokens.legacy_secret(token.strip()))
+        secret = self.tokens.legacy_secret(token.strip())
+        if secret:
+            self._note_use(secret)
         return user
 
     def _note_use(self, key: str) -> None:
         """Label the Secret of a legacy token with the day of its use, as the real server does."""
-        secret = self.store.get("secrets", key) if key else None
-        today = objects.timestamp(self._clock())[:10]
-        label = "kubernetes.io/legacy-token-last-used"
-        if secret is not None and (secret["metadata"].get("labels") or {}).get(label) != today:
-            metadata = secret["metadata"] | {
-                "labels": (secret["metadata"].get("labels") or {}) | {label: today}
-            }
-            self.store.write("secrets", key, secret | {"metadata": metadata})
+        used = {"kubernetes.io/legacy-token-last-used": objects.timestamp(self._clock())[:10]}
+        with self.store.lock:
+            secret = self.store.get("secrets", key)
+            labels = (secret["metadata"].get("labels") or {}) if secret is not None else used
+            if secret is not None and not used.items() <= labels.items():
+                metadata = secret["metadata"] | {"labels": labels | used}
+                self.store.write("secrets", key, secret | {"metadata": metadata})
 
     def _find_resource(self, wanted: Attributes) -> Resource | None:
         """The resource of a path; None for the plain 404, which custom groups answer; raises Refusal 404 otherwise."""
         resource = self.catalogue.find(wanted.group, wanted.version, wanted.resource)
-        in_group = wanted.group in BUILT_IN_GROUPS
-        if resource is None:
-            if in_group:
-                raise no_such_resource()
+        if resource is not None and _is_in_scope(resource, wanted):
+            return resource
+        if wanted.group not in BUILT_IN_GROUPS:
             return None
-        across = resource.namespaced and not wanted.namespace
-        if across and resource.custom and wanted.verb not in ("list", "watch"):
-            return None
-        if across and not resource.custom and wanted.name and wanted.verb not in ("list", "watch"):
-            raise no_such_resource()
-        if across and not resource.custom and wanted.verb not in ("list", "watch"):
-            raise method_not_allowed()
-        if not resource.namespaced and wanted.namespace and resource.plural != "namespaces":
-            if in_group:
-                raise no_such_resource()
-            return None
-        return resource
+        if resource is not None and resource.namespaced and not wanted.name:
+            raise method_not_allowed()  # the path is there, for lists across all namespaces
+        raise no_such_resource()
 
     def _dispatch(self, call: Call) -> Response:
         wanted, method = call.wanted, call.request.method
@@ -361,3 +348,10 @@ class Api:
             review["metadata"]["managedFields"] = managed
         head = {"kind": kind, "apiVersion": call.resource.api_version}
         return answer(201, head | review).warn(warnings)
+
+
+def _is_in_scope(resource: Resource, wanted: Attributes) -> bool:
+    """Whether the path names a namespace where the kind has one; lists and watches may go across all."""
+    if resource.namespaced:
+        return bool(wanted.namespace) or wanted.verb in ("list", "watch")
+    return not wanted.namespace or resource.plural == "namespaces"

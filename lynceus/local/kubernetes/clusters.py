@@ -34,11 +34,11 @@ from lynceus.local.kubernetes.resources import Catalogue
 from lynceus.local.kubernetes.server import Server
 from lynceus.local.kubernetes.statuses import Refusal, no_such_resource
 from lynceus.local.kubernetes.stores import Store, encode, key_of
-from lynceus.local.kubernetes.tokens import AUDIENCES, Signer, Tokens, User
+from lynceus.local.kubernetes.tokens import ANONYMOUS, AUDIENCES, Signer, Tokens, User
 
 Object = dict[str, Any]
 
-ADMIN = User("lynceus-admin", "lynceus-admin", ("system:masters",))
+ADMIN = User("lynceus-admin", "lynceus-admin", ("system:masters", "system:authenticated"))
 
 
 class Cluster:
@@ -77,7 +77,8 @@ class Cluster:
             clock=clock,
             chance=self._chance,
             url=lambda: self.url,
-            open_to_all=not tls,
+            # Clients send no tokens over plain HTTP.
+            nobody=ANONYMOUS if tls else ADMIN,
         )
         self.faults = Faults(self._go_down, self._listen)
         self._users = self._load_users()
@@ -95,6 +96,7 @@ class Cluster:
         if self._tls_wanted and self._context is None:
             self._certificates = kept_certificates(self._directory)
             self._context = self._certificates.context()
+        self._store.open()
         self._listen()
 
     def stop(self) -> None:

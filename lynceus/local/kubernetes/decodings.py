@@ -83,7 +83,7 @@ def decode(call: Call, value: Object, doubled: list[str], options: Options) -> l
         error = objects.decoding_error(value, schema, struct=resource.kind)
         if error:
             raise _undecodable(resource, error)
-        unknown = schemas.prune(value, schema | {"properties": schema["properties"]})
+        unknown = schemas.prune(value, schema)
         unknown += _decode_metadata(call, value)
     findings = [f'duplicate field "{path}"' for path in doubled] + [
         f'unknown field "{path}"' for path in unknown
@@ -107,9 +107,8 @@ def _decode_metadata(call: Call, value: Object) -> list[str]:
     error = objects.decoding_error(metadata, objects.METADATA, struct=struct)
     if error:
         raise _undecodable(call.resource, error)
-    for name in [name for name, item in metadata.items() if item is None or item in ("", [], {})]:
-        if name != "managedFields" or metadata[name] is None:
-            del metadata[name]
+    for name in [name for name, item in metadata.items() if item in (None, "", [], {})]:
+        del metadata[name]
     return schemas.prune(metadata, objects.METADATA, path="metadata")
 
 
@@ -132,11 +131,13 @@ def blank(call: Call) -> Object:
 
 
 def owner_of(call: Call, options: Options, operation: str = "Update") -> fieldsets.Owner:
+    """Who the request's changes belong to."""
     subresource = call.wanted.subresource
     return fieldsets.Owner(options.manager, operation, call.resource.api_version, subresource)
 
 
 def match_namespace(call: Call, metadata: Object) -> None:
+    """Give the object its path's namespace; raises Refusal 400 when it says another."""
     if not call.resource.namespaced:
         metadata.pop("namespace", None)
     elif metadata.setdefault("namespace", call.namespace) != call.namespace:

@@ -52,6 +52,7 @@ class Reader:
         self.closed = False  # watches end
 
     def get(self, call: Call) -> Response:
+        """GET of one object."""
         self._await_revision(call.request.parameter("resourceVersion"), exact=False)
         instance = self.existing(call)
         if call.form == Form() and call.resource.custom:
@@ -61,6 +62,7 @@ class Reader:
         return self.show(call, 200, instance)
 
     def existing(self, call: Call) -> Object:
+        """The object that the path names; raises Refusal 404."""
         found = self._store.get(call.resource.store, call.key)
         if found is None:
             raise not_found(call.resource.named(call.name))
@@ -112,6 +114,7 @@ class Reader:
         return asked
 
     def list_(self, call: Call) -> Response:
+        """GET of a collection: all of it, a page, or as it was."""
         request = call.request
         limit = max(request.number("limit"), 0)
         request.number("timeoutSeconds")
@@ -226,6 +229,7 @@ class Reader:
         return Response(200, body)
 
     def watch(self, call: Call) -> Response:
+        """GET with `watch`: a stream of changes."""
         request = call.request
         seconds = request.number("timeoutSeconds") or _LONGEST_WATCH
         text = request.parameter("resourceVersion")
@@ -352,6 +356,7 @@ def _go_kind(resource: Resource, kind: str) -> str:
 
 
 def shown(resource: Resource, instance: Object) -> Object:
+    """A kept object as its path shows it: events.k8s.io has the core group's events under other names."""
     return strategies.new_event(instance) if resource.stored_as else instance
 
 

@@ -5,8 +5,8 @@ then on: nobody changes it again, which is why readers need no copies. The log r
 object before and after, so a list at an old revision is today's with the log undone, and a watch is a walk along
 the log. What the log has forgotten answers 410.
 
-With a directory, each change is also a line of `journal.jsonl`; reading the journal back is the whole start-up,
-and it is rewritten then without its history.
+With a directory, each change is also a line of `journal.jsonl`; reading the journal back is the whole start-up. When
+it has grown long it is rewritten then, without its history.
 """
 
 from __future__ import annotations
@@ -83,28 +83,46 @@ class Store:
         if self._path is None:
             return False
         known = self._path.exists()
-        if known:
-            with self._path.open(encoding="utf-8") as lines:
-                for line in lines:
-                    if not line.endswith("\n"):
-                        break  # the last write was cut off by the end of the process
-                    revision, store, key, instance = json.loads(line)
-                    self._put(store, key, instance, revision)
-                    self.revision = revision
+        read = self._replay(self._path) if known else 0
         self._forgotten = self.revision
-        fresh = self._path.with_suffix(".new")
-        fresh.touch(mode=0o600)  # Secrets are in it
+        for shelf in self._shelves.values():
+            shelf.born = self.revision
+        # Most of a long journal is history, and rewriting a short one would cost more than reading it.
+        live = sum(len(shelf.objects) for shelf in self._shelves.values())
+        if read < 0 or read > 2 * live + 100:
+            self._rewrite(self._path)
+        self.open()
+        return known
+
+    def open(self) -> None:
+        """Write changes to the journal from now on, where there is a directory."""
+        if self._path is not None and self._journal is None:
+            self._path.touch(mode=0o600)  # Secrets are in it
+            self._journal = self._path.open("a", encoding="utf-8")
+
+    def _replay(self, path: Path) -> int:
+        """Take the journal's changes over; returns their number, -1 when the last was cut off by the process's end."""
+        read = 0
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                if not line.endswith("\n"):
+                    return -1
+                revision, store, key, instance = json.loads(line)
+                self._put(store, key, instance, revision)
+                self.revision = revision
+                read += 1
+        return read
+
+    def _rewrite(self, path: Path) -> None:
+        fresh = path.with_suffix(".new")
+        fresh.touch(mode=0o600)
         with fresh.open("w", encoding="utf-8") as lines:
             for store, shelf in self._shelves.items():
-                shelf.born = self.revision
                 for key, instance in shelf.objects.items():
-                    lines.write(
-                        self._line(int(instance["metadata"]["resourceVersion"]), store, key, instance)
-                    )
+                    revision = int(instance["metadata"]["resourceVersion"])
+                    lines.write(self._line(revision, store, key, instance))
             lines.write(self._line(self.revision, "", "", None))
-        fresh.replace(self._path)
-        self._journal = self._path.open("a", encoding="utf-8")
-        return known
+        fresh.replace(path)
 
     def close(self) -> None:
         """End the journal; objects stay readable."""

@@ -79,6 +79,7 @@ class Writer:
         self._on_definition = on_definition  # kinds came, changed or went
 
     def create(self, call: Call) -> Response:
+        """POST to a collection."""
         options = options_of(call.request, "CreateOptions")
         instance, warnings = read_object(call, options)
         match_namespace(call, instance["metadata"])
@@ -207,6 +208,7 @@ class Writer:
         self._store.write("serviceaccounts", f"{namespace}/default", account)
 
     def update(self, call: Call) -> Response:
+        """PUT: the object as the caller wants it, whole."""
         options = options_of(call.request, "UpdateOptions")
         instance, warnings = read_object(call, options)
         metadata = instance["metadata"]
@@ -215,18 +217,16 @@ class Writer:
         existing = self._store.get(call.resource.store, call.key)
         if existing is None and call.strategy.create_on_update and not metadata.get("resourceVersion"):
             self._admit(call, metadata)
-            return self._reader.show(
-                call, 201, self._create_object(call, instance, options, warnings), warnings
-            )
+            created = self._create_object(call, instance, options, warnings)
+            return self._reader.show(call, 201, created, warnings)
         if existing is None:
             raise not_found(call.resource.named(call.name))
         if not metadata.get("resourceVersion") and not call.strategy.unconditional_update:
             cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
             raise invalid(call.resource.named(call.name), [cause])
-        instance = complete(call, instance)
-        return self._reader.show(
-            call, 200, self._replace(call, existing, instance, options, warnings), warnings
-        )
+        current = shown(call.resource, existing)
+        kept = self._replace(call, current, complete(call, instance), options, warnings)
+        return self._reader.show(call, 200, kept, warnings)
 
     def _replace(
         self,
@@ -321,6 +321,7 @@ class Writer:
             raise invalid(resource.kind_named(call.name), causes)
 
     def patch(self, call: Call) -> Response:
+        """PATCH in any of its forms."""
         request, resource = call.request, call.resource
         content_type = request.header("content-type").partition(";")[0].strip()
         accepted = [patches.JSON, patches.MERGE]
@@ -335,10 +336,9 @@ class Writer:
         if "force" in request.query:
             cause = forbidden_field("force", "may not be specified for non-apply patch")
             raise invalid_options("PatchOptions", cause)
-        existing = self._reader.existing(call)
-        current = shown(resource, existing)
+        current = shown(resource, self._reader.existing(call))
         patched = patched_object(current, content_type, request.body, resource)
-        return self._write_patched(call, existing, patched, options)
+        return self._write_patched(call, current, patched, options)
 
     def _write_patched(self, call: Call, existing: Object, patched: Object, options: Options) -> Response:
         whole = encode(patched, sort=True).decode() if options.validation == "Strict" else ""
@@ -442,6 +442,7 @@ class Writer:
         return options
 
     def delete(self, call: Call) -> Response:
+        """DELETE of one object."""
         options = self._delete_options(call)
         resource = call.resource
         if resource.store == "namespaces" and call.name in _LASTING:
@@ -517,6 +518,7 @@ class Writer:
             self._on_definition()
 
     def delete_collection(self, call: Call) -> Response:
+        """DELETE of all that the selectors take; answers what was there before."""
         options = self._delete_options(call)
         selection = selection_of(call)
         store = call.resource.store
@@ -528,7 +530,6 @@ class Writer:
             namespace = found[key]["metadata"].get("namespace", "")
             one = replace(call, wanted=replace(call.wanted, name=name, namespace=namespace))
             self._remove(one, found[key], options)
-        # The answer shows what was there before.
         return self._reader.listed(call, keys, found, {"resourceVersion": str(revision)})
 
     def finalize(self, call: Call) -> Response:
