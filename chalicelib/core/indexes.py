@@ -34,7 +34,7 @@ _SHAPES: Final = 16  # of environments whose tries are kept
 _EXACT: Final = 2**53  # below it an int is the same number as a float64
 
 
-class Test(NamedTuple):
+class Conjunct(NamedTuple):
     """A conjunct that an index can use: how it reads the event, and what it must find."""
 
     kind: str  # "==": the value is one of the literals; "in": so, and nil is ""; "has": the list has one
@@ -114,36 +114,36 @@ class Index(Generic[K]):
             except ExpressionError:
                 always.add(position)
                 continue
-            tests = list(tests_of(program.parsed))[:MAX_CONJUNCTS]
-            if not tests:
+            conjuncts = list(conjuncts_of(program.parsed))[:MAX_CONJUNCTS]
+            if not conjuncts:
                 always.add(position)
                 continue
-            _insert(tries, tests, position, program)
+            _insert(tries, conjuncts, position, program)
         return _Table(tries, frozenset(always))
 
 
 def _insert(
-    tries: dict[tuple[str, str], _Trie], tests: Sequence[Test], position: int, program: Program
+    tries: dict[tuple[str, str], _Trie], conjuncts: Sequence[Conjunct], position: int, program: Program
 ) -> None:
-    test, *rest = tests
-    trie = tries.get((test.kind, test.path))
+    first, *rest = conjuncts
+    trie = tries.get((first.kind, first.path))
     if trie is None:
-        run = bind(test.node, program.natures, program.constants).run
-        trie = tries[test.kind, test.path] = _Trie(test.kind, run)
-    for literal in test.literals:
+        run = bind(first.node, program.natures, program.constants).run
+        trie = tries[first.kind, first.path] = _Trie(first.kind, run)
+    for literal in first.literals:
         if rest:
             _insert(trie.below.setdefault(literal, {}), rest, position, program)
         else:
             trie.here.setdefault(literal, []).append(position)
 
 
-def tests_of(tree: ast.expr) -> Iterator[Test]:
+def conjuncts_of(tree: ast.expr) -> Iterator[Conjunct]:
     """The leading conjuncts of an expression that an index can use."""
     for conjunct in _conjuncts(tree):
-        test = _test(conjunct)
-        if test is None:
+        usable = _conjunct(conjunct)
+        if usable is None:
             return
-        yield test
+        yield usable
 
 
 def _conjuncts(tree: ast.expr) -> Iterator[ast.expr]:
@@ -157,7 +157,7 @@ def _conjuncts(tree: ast.expr) -> Iterator[ast.expr]:
             yield node
 
 
-def _test(node: ast.expr) -> Test | None:
+def _conjunct(node: ast.expr) -> Conjunct | None:
     parts = operands(node)
     if parts is None:
         return None
@@ -166,7 +166,9 @@ def _test(node: ast.expr) -> Test | None:
         reading, literal = (right, left) if _literal(left) is not None else (left, right)
         key = _literal(literal)
         return (
-            Test("==", text_of(reading), reading, (key,)) if key is not None and _is_path(reading) else None
+            Conjunct("==", text_of(reading), reading, (key,))
+            if key is not None and _is_path(reading)
+            else None
         )
     if symbol != "in":
         return None
@@ -174,7 +176,7 @@ def _test(node: ast.expr) -> Test | None:
         keys = [_literal(item) for item in right.elts]
         texts = tuple({key: None for key in keys if isinstance(key, str)})
         if len(texts) == len(keys) <= MAX_LITERALS and texts:
-            return Test("in", text_of(left), left, texts)
+            return Conjunct("in", text_of(left), left, texts)
         return None
     key = _literal(left)
     if isinstance(key, str):
@@ -182,7 +184,7 @@ def _test(node: ast.expr) -> Test | None:
         if isinstance(right, Coalesce) and isinstance(right.right, ast.List) and not right.right.elts:
             reading = right.left
         if _is_path(reading):
-            return Test("has", text_of(reading), reading, (key,))
+            return Conjunct("has", text_of(reading), reading, (key,))
     return None
 
 

@@ -40,7 +40,7 @@ class _Writer:
             Pointer: lambda node: f"#{node.name}",
             Chain: lambda node: self.write(node.value),
             Member: self.member,
-            Predicate: lambda node: self.write(node.body),
+            Predicate: self.predicate,
             Builtin: lambda node: self.called(node.name, node.arguments),
             ast.Call: lambda node: self.called(self.tight(node.func), node.args),
             ast.Subscript: self.subscript,
@@ -57,8 +57,9 @@ class _Writer:
         if parts is None:
             return self.writers[type(node)](node)
         symbol, left, right = parts
-        precedence = _precedence(node)
-        return f"{self.within(left, precedence)} {symbol} {self.within(right, precedence + 1)}"
+        precedence, to_the_right = BINARY[symbol]
+        left_text = self.within(left, precedence + to_the_right)
+        return f"{left_text} {symbol} {self.within(right, precedence + (not to_the_right))}"
 
     def within(self, node: ast.expr, precedence: int) -> str:
         """The node as an operand, in parentheses where it binds looser than what is around it."""
@@ -66,10 +67,16 @@ class _Writer:
         return f"({text})" if _precedence(node) < precedence else text
 
     def tight(self, node: ast.expr) -> str:
+        if isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes):
+            return f"({self.write(node)})"  # no dot may follow a number
         return self.within(node, _TIGHTEST)
 
     def listed(self, items: list[ast.expr]) -> str:
-        return ", ".join(map(self.write, items))
+        return ", ".join(self.within(item, 0) for item in items)
+
+    def predicate(self, node: Predicate) -> str:
+        body = self.write(node.body)
+        return f"{{{body}}}" if isinstance(node.body, ast.Dict | Sequence) else body
 
     def called(self, name: str, arguments: list[ast.expr]) -> str:
         return f"{name}({self.listed(arguments)})"
@@ -83,7 +90,8 @@ class _Writer:
         if isinstance(value, bytes):
             return "b" + quoted(value)
         if isinstance(value, float):
-            return float_text(value)
+            text = float_text(value)
+            return text if "." in text or "e" in text else f"{text}.0"
         return quoted(value) if isinstance(value, str) else str(value)
 
     def member(self, node: Member) -> str:
@@ -109,13 +117,18 @@ class _Writer:
 
     def map(self, node: ast.Dict) -> str:
         pairs = [
-            f"{self.write(key) if key else ''}: {self.write(value)}"
+            f"{self.key(key) if key else ''}: {self.within(value, 0)}"
             for key, value in zip(node.keys, node.values, strict=True)
         ]
         return "{" + ", ".join(pairs) + "}"
 
+    def key(self, node: ast.expr) -> str:
+        text = self.write(node)
+        return text if isinstance(node, ast.Constant) else f"({text})"
+
     def conditional(self, node: ast.IfExp) -> str:
-        return f"{self.within(node.test, 0)} ? {self.write(node.body)} : {self.write(node.orelse)}"
+        body, orelse = self.within(node.body, 0), self.within(node.orelse, 0)
+        return f"{self.within(node.test, 0)} ? {body} : {orelse}"
 
     def unary(self, node: ast.UnaryOp) -> str:
         symbol = symbol_of(node)

@@ -581,7 +581,7 @@ def equal(a: Any, b: Any, meter: Meter | None = None) -> bool:
     if (kind is list and other is list) or (
         isinstance(a, _LISTS) and isinstance(b, _LISTS) and _comparable_items(a, b)
     ):
-        meter.spend(4 + len(a))
+        meter.spend(8 + len(a))
         if len(a) != len(b):
             return False
         for x, y in zip(items_of(a), items_of(b), strict=True):  # noqa: SIM110  - plain calls leave the C stack alone
