@@ -6,14 +6,14 @@ import importlib.util
 import json
 import marshal
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
 
 import pytest
 
 from chalicelib.core.errors import Misconfigured
-from lynceus.packaging import artefacts, projects
+from lynceus.packaging import artefacts
 from lynceus.packaging.artefacts import HERE, RULES, wanted
 from lynceus.packaging.projects import Package
 from lynceus.packaging.runtimes import FunctionFailed, Runtime, unpack
@@ -113,9 +113,9 @@ def test_the_architecture_of_the_configuration_is_the_one_whose_wheels_exist() -
 
 
 @pytest.fixture(scope="module")
-def run(task: Path, here: World) -> Iterator[Callable[[str], Runtime]]:
+def run(task: Path, here: World) -> Callable[[str], Runtime]:
     """A container of a function, cold until it is invoked."""
-    yield lambda function: Runtime(task, FUNCTIONS[function][0], here.environment(function))
+    return lambda function: Runtime(task, FUNCTIONS[function][0], here.environment(function))
 
 
 def test_a_webhook_becomes_a_workflow_through_the_packaged_functions(
@@ -154,8 +154,3 @@ def test_the_packaged_functions_import_nothing_that_was_left_out(task: Path, her
             runtime.invoke({})
         # The handler's name was looked up in app.py, so all that app.py imports is there.
         assert not any("ImportModuleError" in line or "No module named" in line for line in runtime.written())
-
-
-def test_a_template_of_the_package_names_its_python() -> None:
-    assert projects.ROOT == ROOT
-    assert artefacts.RUNTIME in ("python3.11", "python3.12", "python3.13")

@@ -297,7 +297,7 @@ def do_everything(drive: Drive, here: World) -> None:
     binding["spec"]["event"]["selector"] = "false"
     here.cluster.apply([{key: binding[key] for key in ("apiVersion", "kind", "metadata", "spec")}])
     for child in here.cluster.objects("workflows.argoproj.io", "argo"):
-        if child["metadata"]["name"].startswith("again-"):
+        if child["metadata"]["name"].startswith("again-") and "labels" in child["metadata"]:
             finished = {"phase": "Succeeded", "finishedAt": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
             labels = {**child["metadata"]["labels"], "workflows.argoproj.io/completed": "true"}
             here.cluster.apply(
