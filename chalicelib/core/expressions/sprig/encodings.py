@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from chalicelib.core.expressions.panics import FunctionError
-from chalicelib.core.expressions.sprig.functions import STRING, Function, slow, table
+from chalicelib.core.expressions.sprig.functions import SLOW, STRING, Function, table
 from chalicelib.core.expressions.values import text as text_of
 from chalicelib.core.expressions.values import utf8 as bytes_of
 
@@ -124,9 +124,9 @@ def _hashed(name: str) -> Callable[[str], str]:
 
 FUNCTIONS = table(
     Function("adler32sum", (STRING,), lambda text: str(zlib.adler32(bytes_of(text)))),
-    *slow(Function("b32dec", (STRING,), _or_error_text(decode_base32))),
+    Function("b32dec", (STRING,), _or_error_text(decode_base32), weight=SLOW),
     Function("b32enc", (STRING,), lambda text: base64.b32encode(bytes_of(text)).decode()),
-    *slow(Function("b64dec", (STRING,), _or_error_text(decode_base64))),
+    Function("b64dec", (STRING,), _or_error_text(decode_base64), weight=SLOW),
     Function("b64enc", (STRING,), lambda text: base64.b64encode(bytes_of(text)).decode()),
     Function("sha1sum", (STRING,), _hashed("sha1")),
     Function("sha256sum", (STRING,), _hashed("sha256")),

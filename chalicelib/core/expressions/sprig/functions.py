@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -22,6 +22,7 @@ from chalicelib.core.expressions.values import Meter, format_value, go_type
 MAX_ITEMS: Final = 1_000_000  # of a list that a function makes longer than what it was given
 MAX_TEXT: Final = 1 << 20  # characters of a text that a function makes longer than what it was given
 _GRAIN: Final = 16  # characters or items that count as one step
+SLOW: Final = _GRAIN  # the weight of a function that looks at one character after the other
 
 NIL_DEREFERENCE: Final = "runtime error: invalid memory address or nil pointer dereference"
 
@@ -92,11 +93,6 @@ def aliases(
 ) -> Iterable[Function]:
     """One function under several names, as most have a twin that begins with `must`."""
     return (Function(name, parameters, function, variadic=variadic) for name in names)
-
-
-def slow(*functions: Function) -> Iterable[Function]:
-    """Functions that look at their texts one character after the other."""
-    return (replace(function, weight=_GRAIN) for function in functions)
 
 
 def call(function: Function, arguments: Sequence[Any], sources: Sources) -> Any:

@@ -18,11 +18,11 @@ from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.patterns import compile_pattern
 from chalicelib.core.expressions.sprig.functions import (
     INT,
+    SLOW,
     STRING,
     Function,
     bounded_items,
     bounded_text,
-    slow,
     steps,
     table,
 )
@@ -220,7 +220,7 @@ FUNCTIONS = table(
     Function("mustRegexFindAll", (STRING, STRING, INT), _find_all(compile_regex)),
     Function("regexMatch", (STRING, STRING), regex_match),
     Function("mustRegexMatch", (STRING, STRING), _match(compile_regex)),
-    *slow(Function("regexQuoteMeta", (STRING,), quote_meta)),
+    Function("regexQuoteMeta", (STRING,), quote_meta, weight=SLOW),
     Function("regexReplaceAll", (STRING, STRING, STRING), _replace(_compiled_or_panic, literal=False)),
     Function("mustRegexReplaceAll", (STRING, STRING, STRING), _replace(compile_regex, literal=False)),
     Function("regexReplaceAllLiteral", (STRING, STRING, STRING), _replace(_compiled_or_panic, literal=True)),

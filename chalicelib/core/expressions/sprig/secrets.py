@@ -22,6 +22,7 @@ from chalicelib.core.expressions.sprig.encodings import decode_base64
 from chalicelib.core.expressions.sprig.functions import (
     INT,
     LIST,
+    SLOW,
     STRING,
     Function,
     GoType,
@@ -207,20 +208,20 @@ FUNCTIONS = table(
     ),
     Function("encryptAES", (STRING, STRING), encrypt_aes, needs_sources=True),
     Function("htpasswd", (STRING, STRING), htpasswd, needs_sources=True, cost=_COSTLY),
-    Function("randAlpha", (INT,), _random_text(string.ascii_letters), needs_sources=True, weight=16),
+    Function("randAlpha", (INT,), _random_text(string.ascii_letters), needs_sources=True, weight=SLOW),
     Function(
         "randAlphaNum",
         (INT,),
         _random_text(string.ascii_letters + string.digits),
         needs_sources=True,
-        weight=16,
+        weight=SLOW,
     ),
     Function(
-        "randAscii", (INT,), _random_text("".join(map(chr, range(32, 127)))), needs_sources=True, weight=16
+        "randAscii", (INT,), _random_text("".join(map(chr, range(32, 127)))), needs_sources=True, weight=SLOW
     ),
     Function("randBytes", (INT,), random_bytes, needs_sources=True),
-    Function("randNumeric", (INT,), _random_text(string.digits), needs_sources=True, weight=16),
-    Function("shuffle", (STRING,), shuffle, needs_sources=True, weight=16),
+    Function("randNumeric", (INT,), _random_text(string.digits), needs_sources=True, weight=SLOW),
+    Function("shuffle", (STRING,), shuffle, needs_sources=True, weight=SLOW),
     Function("uuidv4", (), uuidv4, needs_sources=True),
     Function("buildCustomCert", (STRING, STRING), _not_made, refused=_NO_KEYS),
     Function("genCA", (STRING, INT), _not_made, refused=_NO_KEYS),

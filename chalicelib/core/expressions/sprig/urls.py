@@ -15,10 +15,10 @@ from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.sprig.functions import (
     MAP,
     NIL_DEREFERENCE,
+    SLOW,
     STRING,
     Function,
     kind_of,
-    slow,
     table,
 )
 from chalicelib.core.expressions.sprig.strings import quoted
@@ -220,6 +220,6 @@ def _text_at(members: dict[str, Any], key: str) -> str:
 
 
 FUNCTIONS = table(
-    *slow(Function("urlJoin", (MAP,), url_join)),
-    *slow(Function("urlParse", (STRING,), url_parse)),
+    Function("urlJoin", (MAP,), url_join, weight=SLOW),
+    Function("urlParse", (STRING,), url_parse, weight=SLOW),
 )
