@@ -47,8 +47,8 @@ class _Writer:
             ast.List: lambda node: f"[{self.listed(node.elts)}]",
             ast.Dict: self.map,
             ast.IfExp: self.conditional,
-            Let: lambda node: f"let {node.name} = {self.write(node.value)}; {self.write(node.body)}",
-            Sequence: lambda node: "; ".join(self.write(value) for value in node.values),
+            Let: lambda node: f"let {node.name} = {self.within(node.value, 0)}; {self.write(node.body)}",
+            Sequence: lambda node: "; ".join(self.within(value, 0) for value in node.values),
             ast.UnaryOp: self.unary,
         }
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 KEYS = ("a", "b", "ref", "items", "name", "n", "é", "a-b")
 TEXTS = st.one_of(
-    st.sampled_from(["", "a", "b", "push", "refs/heads/main", "é", "𝒳y", "10", "-3", "1.5", "2024-01-02", "1h"]),
+    st.sampled_from(
+        ["", "a", "b", "push", "refs/heads/main", "é", "𝒳y", "10", "-3", "1.5", "2024-01-02", "1h"]
+    ),
     st.text(max_size=4),
 )
 NUMBERS = st.one_of(
@@ -37,7 +39,9 @@ def environments() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {
             "payload": payload,
-            "metadata": st.dictionaries(st.sampled_from(["x-a", "x-b"]), st.lists(TEXTS, max_size=2), max_size=2),
+            "metadata": st.dictionaries(
+                st.sampled_from(["x-a", "x-b"]), st.lists(TEXTS, max_size=2), max_size=2
+            ),
             "discriminator": TEXTS,
             "namespace": st.just("argo"),
         }
@@ -50,9 +54,11 @@ def quoted(value: str) -> str:
 
 def literals() -> st.SearchStrategy[str]:
     return st.one_of(
-        st.sampled_from(["nil", "true", "false", "0", "1", "-1", "2.5", "1e3", '"a"', '"push"', '"é"', '""', "[]", "{}"]),
+        st.sampled_from(
+            ["nil", "true", "false", "0", "1", "-1", "2.5", "1e3", '"a"', '"push"', '"é"', '""', "[]", "{}"]
+        ),
         st.text(max_size=3).filter(lambda text: "\r" not in text).map(quoted),
-        st.sampled_from(['["a", "b"]', '["push"]', "[1, 2]", '[1, "a", nil]', '{a: 1}', "1..3", 'b"ab"']),
+        st.sampled_from(['["a", "b"]', '["push"]', "[1, 2]", '[1, "a", nil]', "{a: 1}", "1..3", 'b"ab"']),
     )
 
 
@@ -61,18 +67,29 @@ STEPS = (
     ".a", ".b", ".ref", ".items", ".name", ".n", "?.a", "?.b", "?.items", '["a-b"]', "[0]", "[-1]", "?.[0]", "[1:]",
     "[:2]",
 )  # fmt: skip
-BINARY = (
-    "+ - * / % ** .. == != < <= > >= in matches contains startsWith endsWith and or ??".split()
-    + ["not in", "not contains", "&&", "||", "==", "==", "and", "or", "??"]
+BINARY = "+ - * / % ** .. == != < <= > >= in matches contains startsWith endsWith and or ??".split() + [
+    "not in",
+    "not contains",
+    "&&",
+    "||",
+    "==",
+    "==",
+    "and",
+    "or",
+    "??",
+]
+ONE = tuple(
+    (
+        "len type string int float abs ceil round upper lower trim toJSON fromJSON toBase64 fromBase64 first last "
+        "keys values reverse uniq flatten sort max min mean median duration date fromPairs toPairs bitnot concat"
+    ).split()  # noqa: SIM905  - one word each
 )
-ONE = (
-    "len type string int float abs ceil round upper lower trim toJSON fromJSON toBase64 fromBase64 first last "
-    "keys values reverse uniq flatten sort max min mean median duration date fromPairs toPairs bitnot concat"
-).split()
-TWO = "split join hasPrefix indexOf get take repeat replace concat bitand max trimPrefix splitAfter sort".split()
-LOOPS = (
-    "all any none one filter map count sum find findIndex findLast findLastIndex groupBy sortBy reduce"
-).split()
+TWO = tuple(
+    "split join hasPrefix indexOf get take repeat replace concat bitand max trimPrefix splitAfter sort".split()
+)  # noqa: SIM905  - one word each
+LOOPS = tuple(
+    "all any none one filter map count sum find findIndex findLast findLastIndex groupBy sortBy reduce".split()  # noqa: SIM905  - one word each
+)
 
 
 @st.composite
@@ -110,7 +127,9 @@ def expressions(draw: st.DrawFn, depth: int = 3, in_loop: bool = False, variable
         return f"[{inner()}, {inner()}]"
     if form == "map":
         return f'{{k: {inner()}, ("l"): {inner()}}}'
-    after = draw(st.sampled_from([".a", "?.b", "[0]", "[1:]", ".Year()", ".Hours()", " | string()", " | len()"]))
+    after = draw(
+        st.sampled_from([".a", "?.b", "[0]", "[1:]", ".Year()", ".Hours()", " | string()", " | len()"])
+    )
     return f"({inner()}){after}"
 
 

@@ -76,18 +76,19 @@ def test_any_expression_gives_a_value_or_our_error(source: str, env: dict[str, A
     expression = compiled(source)
     if expression is None:
         return
+    said = ""
     try:
-        value = expression.evaluate(env, steps=100_000)
-        assert isinstance(parameter_text(value), str)
+        said = parameter_text(expression.evaluate(env, steps=100_000))
     except ExpressionError as error:
-        assert error.kind in ("compile", "run", "type")
-        assert str(error).encode()
+        said = f"{error.kind} {error}"
+    assert isinstance(said.encode(), bytes)
 
 
 @settings(relaxed, max_examples=600)
 @given(sources(), environments())
 @example(
-    "(payload.a ?? 1) == payload.b", {"payload": {"b": 1}, "metadata": {}, "discriminator": "", "namespace": ""}
+    "(payload.a ?? 1) == payload.b",
+    {"payload": {"b": 1}, "metadata": {}, "discriminator": "", "namespace": ""},
 )
 def test_bound_functions_and_the_walk_agree(source: str, env: dict[str, Any]) -> None:
     expression = compiled(source)
@@ -123,7 +124,9 @@ def test_evaluating_leaves_the_event_as_it_was(source: str, env: dict[str, Any])
 
 @settings(relaxed, max_examples=300)
 @given(sources(), environments())
-def test_an_explanation_never_raises_and_says_what_the_selector_said(source: str, env: dict[str, Any]) -> None:
+def test_an_explanation_never_raises_and_says_what_the_selector_said(
+    source: str, env: dict[str, Any]
+) -> None:
     expression = compiled(source)
     if expression is None:
         return

@@ -1,0 +1,1 @@
+"""Longer searches for inputs that break a promise; `make fuzz` runs them."""
