@@ -144,7 +144,7 @@ class Api:
             return resource
         if wanted.group not in BUILT_IN_GROUPS:
             return None
-        if resource is not None and resource.namespaced and not wanted.name:
+        if resource is not None and resource.namespaced and resource.stored and not wanted.name:
             raise method_not_allowed()  # the path is there, for lists across all namespaces
         raise no_such_resource()
 

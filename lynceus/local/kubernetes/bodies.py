@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import yaml
 
+from chalicelib.core.errors import BadRequest
 from lynceus.local.kubernetes import protobufs
 from lynceus.local.kubernetes.statuses import Refusal, bad_request, unsupported_media
 
@@ -23,7 +24,7 @@ DEEPEST: Final = 200  # levels of nesting; the real server refuses 10,000, Pytho
 MOST_NODES: Final = 1_000_000  # values in one document, YAML aliases unfolded
 
 
-class Unreadable(Exception):
+class Unreadable(BadRequest):
     """A body that is no document; the text is Go's."""
 
 

@@ -146,13 +146,23 @@ def match_namespace(call: Call, metadata: Object) -> None:
         )
 
 
-def match_name(metadata: Object, name: str) -> None:
-    found = metadata.setdefault("name", name)
-    if found != name:
-        raise bad_request(f"the name of the object ({found}) does not match the name on the URL ({name})")
+def match_url(call: Call, metadata: Object) -> None:
+    """Raises Refusal 400 when a changed object would have another name or namespace than its path."""
+    name, namespace = metadata.get("name"), metadata.get("namespace")
+    if not name:
+        text = f"the name of the object ({call.name} based on URL) was undeterminable: name must be provided"
+        raise bad_request(text)
+    if name != call.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
+    if call.namespace and namespace and namespace != call.namespace:
+        raise bad_request(
+            f"the namespace of the object ({namespace}) does not match the namespace on the URL ({call.namespace})"
+        )
+    match_namespace(call, metadata)
 
 
 def patched_object(current: Object, content_type: str, body: bytes, resource: Resource) -> Object:
+    """The object after a merge, JSON or strategic merge patch; the one it began with stays as it is."""
     try:
         patch, _ = bodies.read_json(body)
     except Unreadable as error:
@@ -172,6 +182,7 @@ def patched_object(current: Object, content_type: str, body: bytes, resource: Re
 
 
 def read_applied(call: Call) -> Object:
+    """The configuration in an apply patch; raises Refusal 400 for what is none of this kind."""
     body = call.request.body
     try:
         wanted = bodies.read_json(body)[0] if body.lstrip()[:1] == b"{" else bodies.read_yaml(body)
@@ -179,17 +190,15 @@ def read_applied(call: Call) -> Object:
         raise bad_request(f"error decoding YAML: {error}") from None
     if not isinstance(wanted, dict):
         raise bad_request(f"error decoding YAML: {_not_into(wanted, 'map[string]interface {}')}")
+    if not isinstance(wanted.get("metadata"), dict):
+        wanted["metadata"] = {}
+    if "managedFields" in wanted["metadata"]:
+        raise bad_request("metadata.managedFields must be nil")
     api_version, kind = str(wanted.get("apiVersion") or ""), str(wanted.get("kind") or "")
     resource = call.resource
     if (api_version, kind) != (resource.api_version, resource.kind):
         group, _, version = api_version.rpartition("/")
         raise bad_request(f"invalid object type: {group}/{version}, Kind={kind}")
-    if not isinstance(wanted.get("metadata"), dict):
-        wanted["metadata"] = {}
-    if "managedFields" in wanted["metadata"]:
-        raise bad_request("metadata.managedFields must be nil")
-    wanted["metadata"].setdefault("name", call.name)
-    match_name(wanted["metadata"], call.name)
     return wanted
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from chalicelib.core.errors import BadRequest
 from lynceus.local.kubernetes.kinds import MESSAGES, Field
 
 _MAGIC: Final = b"k8s\x00"
@@ -21,7 +22,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST: Final = 30
 
 
-class Garbled(Exception):
+class Garbled(BadRequest):
     """Bytes that are no message of that kind."""
 
 

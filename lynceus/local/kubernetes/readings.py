@@ -28,6 +28,7 @@ from lynceus.local.kubernetes.statuses import (
     forbidden_field,
     go_quoted,
     invalid_options,
+    invalid_value,
     not_found,
     revision_too_large,
     unexplained,
@@ -53,7 +54,10 @@ class Reader:
 
     def get(self, call: Call) -> Response:
         """GET of one object."""
-        self._await_revision(call.request.parameter("resourceVersion"), exact=False)
+        text = call.request.parameter("resourceVersion")
+        if text and not is_uint(text):
+            raise unexplained(_bad_revision(text))
+        self._await_revision(text, exact=False)
         instance = self.existing(call)
         if call.form == Form() and call.resource.custom:
             with self._store.lock:
@@ -88,13 +92,18 @@ class Reader:
         self, call: Call, instances: list[Object], metadata: Object, *, with_columns: bool = True
     ) -> Object:
         """The objects as the Table the caller asked for."""
+        include = call.request.parameter("includeObject")
+        if include not in ("", "Metadata", "Object", "None"):
+            detail = "must be 'Metadata', 'Object', 'None', or empty"
+            cause = invalid_value("includeObject", include, detail)
+            raise bad_request(f"Unable to convert to Table as requested: {cause.field}: {cause.message}")
         return table(
             call.resource,
             instances,
             metadata,
             now=self._clock(),
             version=call.form.version,
-            include=call.request.parameter("includeObject") or "Metadata",
+            include=include or "Metadata",
             with_columns=with_columns,
         )
 
@@ -102,10 +111,9 @@ class Reader:
         """The revision asked for, 0 for none; raises Refusal 400, or 504 for one from the future."""
         if not text:
             return 0
-        try:
-            asked = uint(text)
-        except ValueError:
-            raise bad_request(f"invalid resource version: {_bad_revision(text)}") from None
+        if not is_uint(text):
+            raise bad_request(f"invalid resource version: {_bad_revision(text)}")
+        asked = int(text)
         with self._store.lock:
             if asked > self._store.revision and not exact:
                 self._store.changed.wait_for(lambda: self.closed or self._store.revision >= asked, _WAIT)
@@ -238,10 +246,9 @@ class Reader:
         said = "sendInitialEvents" in request.query
         _check_watch_match(match, initial=said, resume=request.parameter("continue"))
         selection = selection_of(call)
-        try:
-            asked = uint(text) if text else 0
-        except ValueError:
-            raise unexplained(_bad_revision(text)) from None
+        if text and not is_uint(text):
+            raise unexplained(_bad_revision(text))
+        asked = int(text or 0)
         selection_by_name = replace(
             selection, fields=[*selection.fields, FieldTerm("metadata.name", call.name, equal=True)]
         )
@@ -374,11 +381,9 @@ def _event_of(change: Change, selection: Selection) -> tuple[str, Object] | None
     return None
 
 
-def uint(text: str) -> int:
-    """A resourceVersion as a number; raises ValueError, as for signs and blanks too."""
-    if not text.isascii() or not text.isdigit():
-        raise ValueError(text)
-    return int(text)
+def is_uint(text: str) -> bool:
+    """Whether the text is a revision as Go parses one: digits, no sign, no blank, within 64 bits."""
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def _bad_revision(text: str) -> str:

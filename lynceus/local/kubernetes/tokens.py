@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from chalicelib.core.errors import LynceusError
 from lynceus.local.kubernetes.statuses import go_quoted
 
 ISSUER: Final = "https://kubernetes.default.svc"
@@ -31,7 +32,7 @@ SHORTEST: Final = 600  # seconds a TokenRequest may ask for at least
 _SKEW: Final = 10  # seconds of difference between clocks that are forgiven
 
 
-class TokenError(Exception):
+class TokenError(LynceusError):
     """Why a token does not hold, as a TokenReview says it."""
 
 

@@ -7,6 +7,7 @@ Source: k8s.io/apiserver/pkg/registry/generic/registry/store.go and pkg/endpoint
 
 from __future__ import annotations
 
+import copy
 import random
 import uuid
 from collections.abc import Callable
@@ -21,22 +22,21 @@ from lynceus.local.kubernetes.decodings import (
     check_type,
     complete,
     decode,
-    match_name,
     match_namespace,
+    match_url,
     owner_of,
     patched_object,
     read_applied,
     read_object,
 )
 from lynceus.local.kubernetes.exchanges import Response, answer
-from lynceus.local.kubernetes.readings import Reader, shown, uint
+from lynceus.local.kubernetes.readings import Reader, is_uint, shown
 from lynceus.local.kubernetes.resources import Catalogue
 from lynceus.local.kubernetes.statuses import (
     Cause,
     Named,
     Refusal,
     already_exists,
-    bad_request,
     body_too_large,
     conflict,
     forbidden,
@@ -212,8 +212,7 @@ class Writer:
         options = options_of(call.request, "UpdateOptions")
         instance, warnings = read_object(call, options)
         metadata = instance["metadata"]
-        match_namespace(call, metadata)
-        match_name(metadata, call.name)
+        match_url(call, metadata)
         existing = self._store.get(call.resource.store, call.key)
         if existing is None and call.strategy.create_on_update and not metadata.get("resourceVersion"):
             self._admit(call, metadata)
@@ -251,16 +250,13 @@ class Writer:
             )
         revision = metadata.get("resourceVersion")
         if revision and revision != was["resourceVersion"]:
-            try:
-                uint(revision)
-            except ValueError:
-                raise unexplained(
-                    f"strconv.ParseUint: parsing {go_quoted(revision)}: invalid syntax"
-                ) from None
+            if not is_uint(revision):
+                raise unexplained(f"strconv.ParseUint: parsing {go_quoted(revision)}: invalid syntax")
             raise modified(resource.named(call.name))
         objects.prepare_update(existing, instance)
         sent = metadata.pop("managedFields", None)
         self._separate_status(call, existing, instance)
+        metadata = instance["metadata"]
         whole = not resource.status_subresource
         generation = was.get("generation")
         if generation and objects.content(existing, status=whole) != objects.content(instance, status=whole):
@@ -351,8 +347,7 @@ class Writer:
                 raise
             cause = invalid_value("patch", whole, strict + finding)
             raise invalid(Named("", ""), [cause]) from None
-        match_namespace(call, patched["metadata"])
-        match_name(patched["metadata"], call.name)
+        match_url(call, patched["metadata"])
         patched = complete(call, patched)
         return self._reader.show(
             call, 200, self._replace(call, existing, patched, options, warnings), warnings
@@ -378,10 +373,12 @@ class Writer:
             )
         owner = owner_of(call, options, "Apply")
         now = objects.timestamp(self._clock())
-        match_namespace(call, wanted["metadata"])
         live = existing or {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}}
         revision = wanted["metadata"].pop("resourceVersion", "")
         merged = fieldsets.apply(live, wanted, resource.typed_schema, owner, now, force=options.force)
+        if resource.custom:
+            merged = copy.deepcopy(merged)  # it shares parts with the kept object, and is about to be changed
+        match_url(call, merged["metadata"])
         warnings = decode(call, merged, [], replace(options, validation="Ignore"))
         managed = merged["metadata"].get("managedFields")
         if existing is None:
@@ -421,16 +418,11 @@ class Writer:
             try:
                 value, _ = bodies.read(request.body, request.header("content-type"), "DeleteOptions")
             except Unreadable as error:
-                raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
-            if isinstance(value, dict):
-                error_text = objects.decoding_error(
-                    value, kinds.schema("DeleteOptions"), struct="DeleteOptions"
-                )
-                if error_text:
-                    raise bad_request(
-                        f'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: {error_text}'
-                    )
-                options = value
+                raise unexplained(f"couldn't get version/kind; json parse error: {error}") from None
+            unfit = objects.decoding_error(value, kinds.schema("DeleteOptions"), struct="DeleteOptions")
+            if unfit:
+                raise unexplained(unfit)
+            options = value or {}
         for name in ("propagationPolicy", "dryRun"):
             if name in request.query:
                 options[name] = request.query[name] if name == "dryRun" else request.parameter(name)
@@ -438,6 +430,9 @@ class Writer:
         if policy is not None and policy not in _POLICIES:
             cause = unsupported("propagationPolicy", policy, (*_POLICIES, "nil"))
             raise invalid_options("DeleteOptions", cause)
+        if policy is not None and options.get("orphanDependents") is not None:
+            detail = "orphanDependents and deletionPropagation cannot be both set"
+            raise invalid_options("DeleteOptions", invalid_value("propagationPolicy", policy, detail))
         options["dryRun"] = dry_run(options.get("dryRun") or [], "DeleteOptions")
         return options
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,6 +25,16 @@ def workflow(name: str, **metadata: Any) -> dict[str, Any]:
         "metadata": {"name": name} | metadata,
         "spec": {"entrypoint": "main"},
     }
+
+
+def eventually(found: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether it came true in time; a real server serves new kinds after a moment."""
+    until = time.monotonic() + seconds
+    while not found():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def account(server: Server, namespace: str, name: str, rules: list[dict[str, Any]]) -> str:
@@ -297,3 +309,73 @@ def test_a_namespace_that_ends_takes_nothing_new(server: Server, namespace: str)
 
     assert status in (403, 404)
     assert namespace in answer["message"]
+
+
+def test_status_has_a_path_of_its_own_where_the_definition_says_so(server: Server, namespace: str) -> None:
+    plural = f"jobs{namespace.removeprefix('test-')}"
+    part = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": part, "status": part}}}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "schema": schema,
+    }
+    names = {"plural": plural, "kind": plural.title()}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    server.create(definitions, {"metadata": {"name": f"{plural}.example.com"}, "spec": spec})
+    path = f"/apis/example.com/v1/namespaces/{namespace}/{plural}"
+    assert eventually(lambda: server.call("GET", path)[0] == 200)
+    head = {"apiVersion": "example.com/v1", "kind": plural.title()}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    try:
+        made = server.create(path, head | {"metadata": {"name": "one"}, "spec": {"a": 1}, "status": {"b": 1}})
+        _, told = server.call(
+            "PATCH", f"{path}/one/status", {"status": {"b": 2}, "spec": {"a": 9}}, headers=merge
+        )
+        _, changed = server.call(
+            "PATCH", f"{path}/one", {"status": {"b": 3}, "spec": {"a": 4}}, headers=merge
+        )
+    finally:
+        server.call("DELETE", f"{definitions}/{plural}.example.com")
+
+    assert "status" not in made
+    assert (told["spec"], told["status"], told["metadata"]["generation"]) == ({"a": 1}, {"b": 2}, 1)
+    assert (changed["spec"], changed["status"], changed["metadata"]["generation"]) == ({"a": 4}, {"b": 2}, 2)
+    assert {entry.get("subresource", "") for entry in changed["metadata"]["managedFields"]} == {"", "status"}
+
+
+def test_an_object_keeps_the_name_and_namespace_of_its_path(server: Server, namespace: str) -> None:
+    server.create(workflows(namespace), workflow("one"))
+    merge = {"Content-Type": "application/merge-patch+json"}
+
+    moved, answer = server.call(
+        "PATCH", f"{workflows(namespace)}/one", {"metadata": {"namespace": "x"}}, headers=merge
+    )
+    nameless, _ = server.call(
+        "PATCH", f"{workflows(namespace)}/one", {"metadata": {"name": None}}, headers=merge
+    )
+
+    assert (moved, nameless) == (400, 400)
+    assert f"does not match the namespace on the URL ({namespace})" in answer["message"]
+
+
+def test_what_was_kept_does_not_change_with_an_applied_copy(server: Server, namespace: str) -> None:
+    server.create(workflows(namespace), workflow("one", labels={"a": "1"}))
+    _, before = server.call("GET", workflows(namespace))
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    body = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": "one", "labels": {"b": "2"}},
+    }
+    server.call("PATCH", f"{workflows(namespace)}/one?fieldManager=other", body, headers=headers)
+    revision = before["metadata"]["resourceVersion"]
+
+    _, old = server.call(
+        "GET", f"{workflows(namespace)}?resourceVersion={revision}&resourceVersionMatch=Exact"
+    )
+
+    assert old["items"] == before["items"]

@@ -8,7 +8,6 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,9 @@ import urllib3
 
 from lynceus.local.kubernetes import Cluster, Refusal, creates
 from tests.local.kubernetes.servers import Server
-from tests.local.kubernetes.test_behaviour import workflow, workflows
+from tests.local.kubernetes.test_behaviour import eventually, workflow, workflows
 
 WHERE = workflows("default")
-
-
-def eventually(found: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether it came true in time; other threads are at work."""
-    until = time.monotonic() + seconds
-    while not found():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def cluster_of(server: Server) -> Cluster:
