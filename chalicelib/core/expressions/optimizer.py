@@ -77,7 +77,7 @@ class _Optimizer:
                 found.add("in")
             children = _children(node)
             stack += children
-            if not isinstance(node, Member) and any(type(child) is ast.Constant for child in children):
+            if "constant" not in found and _may_fold(node, children):
                 found.add("constant")
         return found
 
@@ -371,6 +371,14 @@ def _children(node: ast.AST) -> list[ast.expr]:
         elif isinstance(value, list):
             found += [item for item in value if isinstance(item, ast.expr)]
     return found
+
+
+def _may_fold(node: ast.AST, children: list[ast.expr]) -> bool:
+    """Whether folding can begin at this node: enough of its children are literals."""
+    literals = [type(child) is ast.Constant for child in children]
+    if isinstance(node, ast.BoolOp):
+        return any(literals)
+    return isinstance(node, ast.UnaryOp | ast.BinOp | ast.Compare | ast.List) and all(literals)
 
 
 def _constant(node: ast.expr) -> Any:

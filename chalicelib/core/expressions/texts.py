@@ -18,7 +18,7 @@ from chalicelib.core.expressions.nodes import (
     operands,
     symbol_of,
 )
-from chalicelib.core.expressions.parser import BINARY, UNARY
+from chalicelib.core.expressions.parser import BINARY, CHAINED, UNARY
 from chalicelib.core.expressions.tokens import is_name, quoted
 from chalicelib.core.expressions.values import float_text
 
@@ -58,7 +58,10 @@ class _Writer:
             return self.writers[type(node)](node)
         symbol, left, right = parts
         precedence, to_the_right = BINARY[symbol]
-        left_text = self.within(left, precedence + to_the_right)
+        inner = operands(left)
+        # `a < b < c` would be a chain.
+        chained = symbol in CHAINED and inner is not None and inner[0] in CHAINED
+        left_text = self.within(left, precedence + (to_the_right or chained))
         return f"{left_text} {symbol} {self.within(right, precedence + (not to_the_right))}"
 
     def within(self, node: ast.expr, precedence: int) -> str:

@@ -67,29 +67,23 @@ STEPS = (
     ".a", ".b", ".ref", ".items", ".name", ".n", "?.a", "?.b", "?.items", '["a-b"]', "[0]", "[-1]", "?.[0]", "[1:]",
     "[:2]",
 )  # fmt: skip
-BINARY = "+ - * / % ** .. == != < <= > >= in matches contains startsWith endsWith and or ??".split() + [
-    "not in",
-    "not contains",
-    "&&",
-    "||",
-    "==",
-    "==",
-    "and",
-    "or",
-    "??",
-]
-ONE = tuple(
-    (
-        "len type string int float abs ceil round upper lower trim toJSON fromJSON toBase64 fromBase64 first last "
-        "keys values reverse uniq flatten sort max min mean median duration date fromPairs toPairs bitnot concat"
-    ).split()  # noqa: SIM905  - one word each
-)
-TWO = tuple(
-    "split join hasPrefix indexOf get take repeat replace concat bitand max trimPrefix splitAfter sort".split()
-)  # noqa: SIM905  - one word each
-LOOPS = tuple(
-    "all any none one filter map count sum find findIndex findLast findLastIndex groupBy sortBy reduce".split()  # noqa: SIM905  - one word each
-)
+BINARY = (
+    "+", "-", "*", "/", "%", "**", "..", "==", "!=", "<", "<=", ">", ">=", "in", "matches", "contains", "startsWith",
+    "endsWith", "and", "or", "??", "not in", "not contains", "&&", "||", "==", "==", "and", "or", "??",
+)  # fmt: skip
+ONE = (
+    "len", "type", "string", "int", "float", "abs", "ceil", "round", "upper", "lower", "trim", "toJSON", "fromJSON",
+    "toBase64", "fromBase64", "first", "last", "keys", "values", "reverse", "uniq", "flatten", "sort", "max", "min",
+    "mean", "median", "duration", "date", "fromPairs", "toPairs", "bitnot", "concat",
+)  # fmt: skip
+TWO = (
+    "split", "join", "hasPrefix", "indexOf", "get", "take", "repeat", "replace", "concat", "bitand", "max",
+    "trimPrefix", "splitAfter", "sort",
+)  # fmt: skip
+LOOPS = (
+    "all", "any", "none", "one", "filter", "map", "count", "sum", "find", "findIndex", "findLast", "findLastIndex",
+    "groupBy", "sortBy", "reduce",
+)  # fmt: skip
 
 
 @st.composite
