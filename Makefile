@@ -52,6 +52,9 @@ bench: $(READY) ## benchmarks: ratios and counts (bench/README.md says how to re
 fuzz: $(READY) ## longer fuzzing of expressions
 	@$(BIN)/python -m tests.fuzz $(FUZZ)
 
+chaos: $(READY) ## a long bad day: thousands of events while everything fails at random
+	@$(BIN)/python -m tests.chaos $(CHAOS)
+
 format: $(READY) ## let ruff write the format
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
