@@ -31,6 +31,12 @@ def discriminated_events(namespace: str, discriminator: str) -> Response:
     return handlers.events(app, namespace, discriminator)
 
 
+@app.route("/api/v1/workflow-event-bindings", methods=["GET"])
+def all_bindings() -> Response:
+    """The WorkflowEventBindings of all namespaces, for a caller who may read them there."""
+    return handlers.ask(app, "bindings", namespace="")
+
+
 @app.route("/api/v1/workflow-event-bindings/{namespace}", methods=["GET"])
 def bindings(namespace: str) -> Response:
     """The WorkflowEventBindings that the caller may read."""

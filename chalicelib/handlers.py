@@ -110,8 +110,9 @@ Question = Callable[[wiring.Container, str, dict[str, str], Mapping[str, str], A
 
 # What people ask of the record: (container, Authorization, names in the path, query, JSON body) → JSON.
 QUESTIONS: Mapping[str, Question] = {
+    # "" is all namespaces, as in Argo.
     "bindings": lambda c, who, path, query, _: c.ports.cluster.bindings_as(
-        who, look.check(path["namespace"], c.settings), list_options(query)
+        who, path["namespace"] and look.check(path["namespace"], c.settings), list_options(query)
     ),
     "list_events": lambda c, who, path, query, _: look.list_events(
         who, path["namespace"], query, c.ports, c.settings
