@@ -36,6 +36,7 @@ class Attributes:
 
     @property
     def qualified_resource(self) -> str:
+        """The resource with its subresource, as rules name it."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 

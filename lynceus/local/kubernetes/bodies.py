@@ -73,15 +73,18 @@ def _paths(value: Any, twice: dict[str, Any], name: str, path: str) -> list[str]
 def _go_error(error: json.JSONDecodeError) -> str:
     """Python's complaint as encoding/json words it."""
     text = error.doc
-    at = error.pos
+    trailing = error.msg.startswith(
+        "Illegal trailing comma"
+    )  # Python 3.13 points at the comma, Go at what follows
+    at = error.pos + trailing
     while at < len(text) and text[at] in " \t\r\n":
         at += 1
     if at >= len(text) or error.msg.startswith("Unterminated string"):
         return "unexpected end of JSON input"
     shown = f"invalid character {_go_character(text[at])}"
-    if error.msg.startswith(("Expecting property name", "Illegal trailing comma")):
+    if error.msg.startswith("Expecting property name") or (trailing and text[at] == "}"):
         return f"{shown} looking for beginning of object key string"
-    if error.msg.startswith("Expecting value"):
+    if error.msg.startswith("Expecting value") or trailing:
         return f"{shown} looking for beginning of value"
     if error.msg.startswith("Expecting ':'"):
         return f"{shown} after object key"

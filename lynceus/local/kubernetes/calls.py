@@ -31,18 +31,22 @@ class Call:
 
     @property
     def namespace(self) -> str:
+        """The namespace named, "" for kinds without."""
         return self.wanted.namespace if self.resource.namespaced else ""
 
     @property
     def name(self) -> str:
+        """The object named, "" for a collection."""
         return self.wanted.name
 
     @property
     def key(self) -> str:
+        """The object's key in the store."""
         return key_of(self.namespace, self.name)
 
     @property
     def strategy(self) -> Strategy:
+        """What is particular to the kind, seen through this path."""
         if self.resource.stored_as:
             return strategies.NEW_EVENT
         if self.resource.custom:

@@ -52,6 +52,7 @@ class WorkflowController:
         self._thread = threading.Thread(target=self._run, name="workflow-controller", daemon=True)
 
     def start(self) -> None:
+        """Begin, in a thread of its own."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -168,6 +169,7 @@ class Housekeeper:
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
 
     def start(self) -> None:
+        """Begin, in a thread of its own."""
         self._thread.start()
 
     def stop(self) -> None:

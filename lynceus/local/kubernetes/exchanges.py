@@ -33,9 +33,11 @@ class Request:
     body: bytes
 
     def header(self, name: str) -> str:
+        """The first value of a header, "" without."""
         return (self.headers.get(name) or [""])[0]
 
     def parameter(self, name: str) -> str:
+        """The first value of a query parameter, "" without."""
         return (self.query.get(name) or [""])[0]
 
     def number(self, name: str) -> int:

@@ -22,6 +22,7 @@ _OBJECT_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 def etag(body: bytes) -> str:
+    """The entity tag of a document, quotes included."""
     return f'"{hashlib.sha512(body).hexdigest().upper()}"'
 
 

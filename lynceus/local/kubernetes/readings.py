@@ -331,6 +331,7 @@ class _EventWriter:
         self._with_columns = True
 
     def line(self, type_: str, instance: Object) -> bytes:
+        """One event."""
         call = self._call
         found = shown(call.resource, instance)
         if call.form.shape == "table":
@@ -344,6 +345,7 @@ class _EventWriter:
         )
 
     def bookmark(self, revision: int, annotations: dict[str, str]) -> bytes:
+        """An event that says how far the watch has come."""
         resource = self._call.resource
         metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
         if annotations:
@@ -352,6 +354,7 @@ class _EventWriter:
         return b'{"type":"BOOKMARK","object":' + encode(bare) + b"}\n"
 
     def error(self, error: Refusal) -> bytes:
+        """The event that ends a watch before its time."""
         return b'{"type":"ERROR","object":' + encode(error.as_json()) + b"}\n"
 
 

@@ -45,6 +45,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
+        """group/version, as objects carry it."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
@@ -186,6 +187,7 @@ class Catalogue:
             self._by_path[resource.group, resource.version, resource.plural] = resource
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
+        """The resource under a path's parts."""
         return self._by_path.get((group, version, plural))
 
     def by_store(self, name: str) -> Resource | None:
@@ -228,6 +230,7 @@ class Catalogue:
         return found
 
     def of(self, group: str, version: str) -> list[Resource]:
+        """The resources of one group and version."""
         return [each for each in self._by_path.values() if (each.group, each.version) == (group, version)]
 
 

@@ -109,6 +109,7 @@ class _Parser:
         return self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
 
     def next(self) -> tuple[str, str]:
+        """Take what is ahead."""
         found = self.peek()
         self._at += 1
         return found
@@ -155,6 +156,7 @@ class _Parser:
         return Requirement(key, operator, frozenset({self.exact_value(key, operator)}))
 
     def exact_value(self, key: str, operator: str) -> str:
+        """The one value after = and its like; nothing there is the empty value."""
         mark, word = self.peek()
         if mark == "," or not (mark or word):
             value = ""

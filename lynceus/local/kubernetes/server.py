@@ -255,10 +255,12 @@ class Server(ThreadingHTTPServer):
         return connection, address
 
     def connected(self, connection: socket.socket) -> None:
+        """Remember a connection, to be cut."""
         with self._open_lock:
             self._open.add(connection)
 
     def disconnected(self, connection: socket.socket) -> None:
+        """Forget a connection that ended."""
         with self._open_lock:
             self._open.discard(connection)
 

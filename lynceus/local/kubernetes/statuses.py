@@ -47,6 +47,7 @@ class Cause:
         return self.reason in _BLOCKING
 
     def as_json(self) -> dict[str, str]:
+        """As an entry of `details.causes`."""
         return {"reason": self.reason, "message": self.message, "field": self.field}
 
 
@@ -62,10 +63,12 @@ _BLOCKING: Final = frozenset(
 
 
 def required(path: str, detail: str = "") -> Cause:
+    """A field is missing."""
     return Cause("FieldValueRequired", "Required value" + (f": {detail}" if detail else ""), path)
 
 
 def invalid_value(path: str, value: Any, detail: str) -> Cause:
+    """A value is wrong, and is repeated."""
     return Cause("FieldValueInvalid", f"Invalid value: {go_value(value)}: {detail}", path)
 
 
@@ -75,11 +78,13 @@ def invalid_unshown(path: str, detail: str) -> Cause:
 
 
 def wrong_type(path: str, found: str, expected: str) -> Cause:
+    """A value has another type than its schema's."""
     detail = f"{path} in body must be of type {expected}: {go_quoted(found)}"
     return Cause("FieldValueTypeInvalid", f"Invalid value: {go_quoted(found)}: {detail}", path)
 
 
 def unsupported(path: str, value: Any, supported: Iterable[str]) -> Cause:
+    """A value is none of those there are."""
     listed = ", ".join(go_quoted(choice) for choice in supported)
     return Cause(
         "FieldValueNotSupported", f"Unsupported value: {go_value(value)}: supported values: {listed}", path
@@ -87,14 +92,17 @@ def unsupported(path: str, value: Any, supported: Iterable[str]) -> Cause:
 
 
 def too_long(path: str, limit: int) -> Cause:
+    """A text has more than so many bytes."""
     return Cause("FieldValueTooLong", f"Too long: may not be more than {limit} bytes", path)
 
 
 def too_many(path: str, count: int, limit: int) -> Cause:
+    """A list or map has more than so many items."""
     return Cause("FieldValueTooMany", f"Too many: {count}: must have at most {limit} items", path)
 
 
 def forbidden_field(path: str, detail: str) -> Cause:
+    """A field may not be said here, or not changed."""
     return Cause("FieldValueForbidden", f"Forbidden: {detail}", path)
 
 
@@ -113,9 +121,11 @@ class Named:
 
     @property
     def qualified(self) -> str:
+        """plural.group, the group left out where it is the core's."""
         return f"{self.kind}.{self.group}" if self.group else self.kind
 
     def details(self, causes: Iterable[Cause] = ()) -> dict[str, Any]:
+        """As `details` of a Status, empty parts left out."""
         found = {"name": self.name, "group": self.group, "kind": self.kind}
         kept: dict[str, Any] = {key: value for key, value in found.items() if value}
         listed = [cause.as_json() for cause in causes]
@@ -153,25 +163,30 @@ class Refusal(LynceusError):
 
 
 def not_found(about: Named) -> Refusal:
+    """404: no such object."""
     return Refusal(404, "NotFound", f"{about.qualified} {go_quoted(about.name)} not found", about.details())
 
 
 def no_such_resource() -> Refusal:
+    """404: no such kind."""
     return Refusal(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def already_exists(about: Named, *, terminating: bool = False) -> Refusal:
+    """409: the name is taken."""
     prefix = "object is being deleted: " if terminating else ""
     text = f"{prefix}{about.qualified} {go_quoted(about.name)} already exists"
     return Refusal(409, "AlreadyExists", text, about.details())
 
 
 def conflict(about: Named, detail: str) -> Refusal:
+    """409: the object is not what the caller takes it for."""
     text = f"Operation cannot be fulfilled on {about.qualified} {go_quoted(about.name)}: {detail}"
     return Refusal(409, "Conflict", text, about.details())
 
 
 def modified(about: Named) -> Refusal:
+    """409: somebody wrote in between."""
     return conflict(
         about, "the object has been modified; please apply your changes to the latest version and try again"
     )
@@ -191,6 +206,7 @@ def invalid_options(kind: str, *causes: Cause) -> Refusal:
 
 
 def bad_request(text: str) -> Refusal:
+    """400."""
     return Refusal(400, "BadRequest", text)
 
 
@@ -200,15 +216,18 @@ def unexplained(text: str) -> Refusal:
 
 
 def unauthorized() -> Refusal:
+    """401, which says nothing about the reason."""
     return Refusal(401, "Unauthorized", "Unauthorized")
 
 
 def forbidden(about: Named, detail: str, causes: Iterable[Cause] = ()) -> Refusal:
+    """403."""
     name = f" {go_quoted(about.name)}" if about.name else ""
     return Refusal(403, "Forbidden", f"{about.qualified}{name} is forbidden: {detail}", about.details(causes))
 
 
 def method_not_allowed() -> Refusal:
+    """405."""
     text = "the server does not allow this method on the requested resource"
     return Refusal(405, "MethodNotAllowed", text, {})
 
@@ -220,11 +239,13 @@ def not_supported_on(about: Named) -> Refusal:
 
 
 def not_acceptable() -> Refusal:
+    """406: no form that the caller reads is one of ours."""
     text = "only the following media types are accepted: " + ", ".join(_MEDIA)
     return Refusal(406, "NotAcceptable", text)
 
 
 def unsupported_media(accepted: Iterable[str] = ()) -> Refusal:
+    """415: the body's form is none that is read here."""
     text = "the body of the request was in an unknown format - accepted media types include: "
     return Refusal(415, "UnsupportedMediaType", text + ", ".join(accepted or _MEDIA))
 
@@ -233,6 +254,7 @@ _MEDIA: Final = ("application/json", "application/yaml", "application/vnd.kubern
 
 
 def expired(text: str, *, resume: str = "") -> Refusal:
+    """410: the log has forgotten it; `resume` is a continue token that goes on regardless."""
     return Refusal(410, "Expired", text, metadata={"continue": resume} if resume else {})
 
 
@@ -257,4 +279,5 @@ def throttled(
 
 
 def body_too_large(limit: int) -> Refusal:
+    """413."""
     return Refusal(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")

@@ -136,6 +136,7 @@ class Store:
         return json.dumps([revision, store, key, instance], separators=(",", ":")) + "\n"
 
     def shelf(self, store: str) -> _Shelf:
+        """The objects of a kind; a kind is known from the first look on."""
         found = self._shelves.get(store)
         if found is None:
             found = self._shelves[store] = _Shelf(self.revision)

@@ -65,6 +65,7 @@ def service_account_user(
 
 
 def service_account_groups(namespace: str) -> tuple[str, ...]:
+    """The groups of every service account of a namespace."""
     return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
 
 
@@ -94,6 +95,7 @@ class Signer:
 
     @property
     def key(self) -> rsa.RSAPrivateKey:
+        """The private key, made and saved at the first use."""
         with self._lock:
             if self._key is None:
                 pem = self._load()
@@ -115,6 +117,7 @@ class Signer:
 
     @property
     def key_id(self) -> str:
+        """The id that tokens name the key by."""
         public = self.key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -186,6 +189,7 @@ class Tokens:
         self._static[token] = user
 
     def key_set(self) -> dict[str, Any]:
+        """What others check our tokens with."""
         return self._signer.key_set()
 
     def sign(self, claims: Mapping[str, Any]) -> str:

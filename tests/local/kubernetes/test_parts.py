@@ -302,6 +302,8 @@ def test_field_sets_survive_their_written_form(value: dict[str, Any]) -> None:
         ('{"a": }', "invalid character '}' looking for beginning of value"),
         ('{"a" 1}', "invalid character '1' after object key"),
         ('{"a": 1 "b"}', "invalid character '\"' after object key:value pair"),
+        ('{"a": 1, }', "invalid character '}' looking for beginning of object key string"),
+        ("[1, ]", "invalid character ']' looking for beginning of value"),
         ("[1 2]", "invalid character '2' after array element"),
         ("{} x", "invalid character 'x' after top-level value"),
         ('{"a": "x', "unexpected end of JSON input"),
