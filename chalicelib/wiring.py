@@ -55,9 +55,16 @@ _containers: dict[str, Container] = {}
 _lock = threading.Lock()
 
 
-def use(function: str, made: Container) -> None:
-    """Let the function work with this container from now on."""
-    _containers[function] = made
+def use(function: str, made: Container | None) -> Container | None:
+    """Let the function work with this container from now on (None: build one when it is needed).
+
+    Returns the one that it worked with before.
+    """
+    with _lock:
+        before = _containers.pop(function, None)
+        if made is not None:
+            _containers[function] = made
+        return before
 
 
 def container(function: str) -> Container:
