@@ -26,6 +26,7 @@ from chalicelib.core.expressions.checker import Natures
 from chalicelib.core.expressions.evaluator import (
     OPERATORS,
     asserted_by,
+    first_item,
     loop_items,
     need_item,
     sort_order,
@@ -762,7 +763,7 @@ class Binder:
 
         def sorted_(frame: Frame) -> Any:
             items = listed(frame)
-            descending = False if order is None else sort_order(order(frame))
+            descending = False if order is None else sort_order(_third(frame, items, order))
             outer, keys = frame.item, []
             for item in items:
                 frame.item = item
@@ -782,7 +783,7 @@ class Binder:
             items = listed(frame)
             first = 0
             if start is not None:
-                total = start(frame)
+                total = _third(frame, items, start)
             elif not items:
                 raise FunctionError("reduce of empty array with no initial value")
             else:
@@ -796,6 +797,15 @@ class Binder:
             return total
 
         return Bound(_placed(offset, reduced))
+
+
+def _third(frame: Frame, items: list[Any], run: Run) -> Any:
+    """The value of a loop's third argument."""
+    outer = frame.item, frame.index, frame.acc
+    frame.item, frame.index, frame.acc = first_item(items), 0, None
+    value = run(frame)
+    frame.item, frame.index, frame.acc = outer
+    return value
 
 
 def _variable(place: int) -> Run:

@@ -329,14 +329,21 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
         return groups
 
     def _loop_sortBy(self, node: Builtin, items: list[Any]) -> list[Any]:  # noqa: N802  - Go's name
-        descending = sort_order(self._eval(node.arguments[2])) if len(node.arguments) == 3 else False
+        descending = sort_order(self._third(node, items)) if len(node.arguments) == 3 else False
         keys = [value for _, value in self._each(items, node.arguments[1])]
         return sorted_by(items, keys, descending, self.budget)
+
+    def _third(self, node: Builtin, items: list[Any]) -> Any:
+        self.scopes.append({"": first_item(items), "index": 0, "acc": None})
+        try:
+            return self._eval(node.arguments[2])
+        finally:
+            self.scopes.pop()
 
     def _loop_reduce(self, node: Builtin, items: list[Any]) -> Any:
         first = 0
         if len(node.arguments) == 3:
-            total = self._eval(node.arguments[2])
+            total = self._third(node, items)
         elif not items:
             raise FunctionError("reduce of empty array with no initial value")
         else:
@@ -360,10 +367,20 @@ LOOPS: Final = (
 NO_ITEM: Final = object()  # the item of a map: Go has its length, and panics when the item is asked for
 
 
+NOTHING: Final = object()  # the item that an empty list would begin with
+
+
 def need_item(item: Any) -> Any:
     if item is NO_ITEM:
         raise FunctionError("reflect: call of reflect.Value.Index on map Value")
+    if item is NOTHING:
+        raise FunctionError("runtime error: index out of range [0] with length 0")
     return item
+
+
+def first_item(items: list[Any]) -> Any:
+    """What ``#`` is in a third argument: Go has opened the loop by then, and stands at its beginning."""
+    return items[0] if items else NOTHING
 
 
 def loop_items(collection: Any) -> list[Any]:
