@@ -478,14 +478,16 @@ NAMES = sorted(
 VALUES = [
     "", "push", "true", "return=representation", "application/json", "application/x-www-form-urlencoded",
     "application/cloudevents+json", "application/cloudevents-batch+json", "text/plain; charset=utf-16",
-    "Basic ", "Basic YTpi", "Basic !", "Bearer", "Bearer t", "Bearer é", "sha256=", "v1,", "v1a,AAAA", "t=1,v1=", "1_000", "-1", "9" * 400,
-    "nan", "%", "%C0%A0", "diagnostics:ping", "https://sns.eu-central-1.amazonaws.com/x.pem",
+    "Basic ", "Basic YTpi", "Basic !", "Bearer", "Bearer t", "Bearer é", "sha256=", "v1,", "v1a,AAAA",
+    "t=1,v1=", "1_000", "-1", "9" * 400, "nan", "%", "%C0%A0", "diagnostics:ping",
+    "https://sns.eu-central-1.amazonaws.com/x.pem",
 ]  # fmt: skip
 BODIES = [
     b"", b" ", b"null", b"[]", b"{}", b"[[]]", b"5", b'"x"', b"{", b"payload=%7B%7D", b"payload=", b"ssl_check=1",
     b'{"a":1e400}', b'{"a":NaN}', b'{"type":"url_verification"}', b'{"id":5,"type":[],"event":{"type":{}}}',
     b'{"Type":"SubscriptionConfirmation"}', b'{"specversion":"1.0","id":"1","source":"s","type":"t"}',
-    b"\xef\xbb\xbf{}", b"[" * 20000, b'{"a":' * 3000, b'"\\ud800"', b'{"token":"\\"}', b"9" * 5000, '{"é":"\u2028"}'.encode(),
+    b"\xef\xbb\xbf{}", b"[" * 20000, b'{"a":' * 3000, b'"\\ud800"', b'{"token":"\\"}', b"9" * 5000,
+    '{"é":"\u2028"}'.encode(),
 ]  # fmt: skip
 
 
