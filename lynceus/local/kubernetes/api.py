@@ -93,12 +93,14 @@ class Api:
 
     def handle(self, request: Request) -> Response:
         """The response to a request; never raises."""
+        warnings: list[str] = []
         try:
-            return self._handle(request)
+            response = self._handle(request, warnings)
         except Refusal as error:
-            return refusal(error, request.header("accept"))
+            response = refusal(error, request.header("accept"))
+        return response.warn(warnings)
 
-    def _handle(self, request: Request) -> Response:
+    def _handle(self, request: Request, warnings: list[str]) -> Response:
         user = self._authenticate(request)
         wanted = attributes_of(request.method, request.path, request.query)
         other = requested_user(request.headers)
@@ -111,7 +113,7 @@ class Api:
         if resource is None:
             return page_not_found()
         form = negotiate(request.header("accept"))
-        return self._dispatch(Call(request, user, wanted, resource, form))
+        return self._dispatch(Call(request, user, wanted, resource, form, warnings))
 
     def _authenticate(self, request: Request) -> User:
         header = request.header("authorization")
@@ -309,7 +311,7 @@ class Api:
             token_request, kind="TokenRequest", message="TokenRequest", schema=kinds.schema("TokenRequest")
         )
         inner = replace(call, resource=as_request)
-        request, warnings = read_object(inner, options)
+        request = read_object(inner, options)
         made = reviews.request_token(
             request,
             call.namespace,
@@ -318,7 +320,7 @@ class Api:
             lambda sent: self._managed(inner, sent, options),
             self._clock(),
         )
-        return answer(201, made).warn(warnings)
+        return answer(201, made)
 
     def _managed(self, call: Call, sent: Object, options: Options) -> list[Object]:
         before = blank(call)
@@ -329,7 +331,7 @@ class Api:
 
     def _review(self, call: Call) -> Response:
         options = options_of(call.request, "CreateOptions")
-        review, warnings = read_object(call, options)
+        review = read_object(call, options)
         metadata = review["metadata"]
         if call.resource.namespaced:
             match_namespace(call, metadata)
@@ -347,7 +349,7 @@ class Api:
         if managed and kind not in ("SelfSubjectReview", "SelfSubjectRulesReview"):
             review["metadata"]["managedFields"] = managed
         head = {"kind": kind, "apiVersion": call.resource.api_version}
-        return answer(201, head | review).warn(warnings)
+        return answer(201, head | review)
 
 
 def _is_in_scope(resource: Resource, wanted: Attributes) -> bool:

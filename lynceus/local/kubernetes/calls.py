@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lynceus.local.kubernetes import strategies
@@ -28,6 +28,7 @@ class Call:
     wanted: Attributes
     resource: Resource
     form: Form
+    warnings: list[str] = field(default_factory=list)  # told beside the answer, whichever it is
 
     @property
     def namespace(self) -> str:

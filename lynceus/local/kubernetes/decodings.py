@@ -12,7 +12,6 @@ from typing import Any, Final
 from lynceus.local.kubernetes import bodies, fieldsets, kinds, objects, patches, schemas
 from lynceus.local.kubernetes.bodies import Unreadable, unrecognized
 from lynceus.local.kubernetes.calls import Call, Options
-from lynceus.local.kubernetes.exchanges import Response
 from lynceus.local.kubernetes.resources import Resource
 from lynceus.local.kubernetes.statuses import Refusal, bad_request, body_too_large
 
@@ -23,8 +22,8 @@ _TYPE_META: Final = (
 )
 
 
-def read_object(call: Call, options: Options) -> tuple[Object, list[str]]:
-    """The object in the body, decoded for its kind, and the warnings about it."""
+def read_object(call: Call, options: Options) -> Object:
+    """The object in the body, decoded for its kind."""
     resource, body = call.resource, call.request.body
     if len(body) > bodies.LARGEST:
         raise body_too_large(bodies.LARGEST)
@@ -38,7 +37,8 @@ def read_object(call: Call, options: Options) -> tuple[Object, list[str]]:
         detail = f"couldn't get version/kind; json parse error: {_not_into(value, _TYPE_META)}"
         raise unrecognized(resource.kind, detail, body)
     check_type(call, value, body)
-    return value, decode(call, value, doubled, options)
+    decode(call, value, doubled, options)
+    return value
 
 
 def check_type(call: Call, value: Object, body: bytes) -> None:
@@ -54,16 +54,14 @@ def check_type(call: Call, value: Object, body: bytes) -> None:
         value["apiVersion"] = value.get("apiVersion") or resource.api_version
     version = str(value["apiVersion"])
     if version != resource.api_version:
-        error = bad_request(
+        if resource.custom and version.rpartition("/")[0] == resource.group:
+            # Of a version nobody knows the fields of, every field is unknown.
+            unknown = sorted(name for name in value if name not in ("apiVersion", "kind", "metadata"))
+            call.warnings.extend(f'unknown field "{name}"' for name in unknown)
+        raise bad_request(
             f"the API version in the data ({version}) does not match "
             f"the expected API version ({resource.api_version})"
         )
-        if resource.custom and version.rpartition("/")[0] == resource.group:
-            # Of a version nobody knows the fields of, every field is unknown.
-            unknown = [name for name in value if name not in ("apiVersion", "kind", "metadata")]
-            warned = Response(400).warn([f'unknown field "{name}"' for name in sorted(unknown)])
-            error.headers = tuple(warned.headers)
-        raise error
     if not resource.custom and value["kind"] != resource.kind:
         kind = str(value["kind"])
         raise bad_request(
@@ -72,8 +70,8 @@ def check_type(call: Call, value: Object, body: bytes) -> None:
         )
 
 
-def decode(call: Call, value: Object, doubled: list[str], options: Options) -> list[str]:
-    """Decode the object in place: metadata typed, unknown fields dropped; returns warnings, raises Refusal 400."""
+def decode(call: Call, value: Object, doubled: list[str], options: Options) -> None:
+    """Decode the object in place: metadata typed, unknown fields dropped and warned of; raises Refusal 400."""
     resource = call.resource
     schema = resource.schema
     if resource.custom:
@@ -90,7 +88,8 @@ def decode(call: Call, value: Object, doubled: list[str], options: Options) -> l
     ]
     if findings and options.validation == "Strict":
         raise _undecodable(resource, f"strict decoding error: {', '.join(findings)}")
-    return findings if options.validation == "Warn" else []
+    if options.validation == "Warn":
+        call.warnings.extend(findings)
 
 
 def _undecodable(resource: Resource, detail: str) -> Refusal:

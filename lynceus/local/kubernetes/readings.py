@@ -72,21 +72,19 @@ class Reader:
             raise not_found(call.resource.named(call.name))
         return found
 
-    def show(self, call: Call, status: int, instance: Object, warnings: list[str] | None = None) -> Response:
+    def show(self, call: Call, status: int, instance: Object) -> Response:
         """One object in the form the caller wants."""
         instance = shown(call.resource, instance)
         if call.form.shape == "metadata list":
             raise mismatched(call.form, _go_kind(call.resource, call.resource.kind))
         if call.form.shape == "table":
             metadata = {"resourceVersion": instance["metadata"].get("resourceVersion", "")}
-            response = answer(status, self.table_of(call, [instance], metadata), call.form.media)
-        elif call.form.shape == "metadata":
-            response = answer(status, metadata_only(instance, call.form.version), call.form.media)
-        elif call.form.media == bodies.JSON:
-            response = Response(status, encode(instance, sort=call.resource.custom))
-        else:
-            response = answer(status, instance, call.form.media)
-        return response.warn(warnings or [])
+            return answer(status, self.table_of(call, [instance], metadata), call.form.media)
+        if call.form.shape == "metadata":
+            return answer(status, metadata_only(instance, call.form.version), call.form.media)
+        if call.form.media == bodies.JSON:
+            return Response(status, encode(instance, sort=call.resource.custom))
+        return answer(status, instance, call.form.media)
 
     def table_of(
         self, call: Call, instances: list[Object], metadata: Object, *, with_columns: bool = True

@@ -81,13 +81,13 @@ class Writer:
     def create(self, call: Call) -> Response:
         """POST to a collection."""
         options = options_of(call.request, "CreateOptions")
-        instance, warnings = read_object(call, options)
+        instance = read_object(call, options)
         match_namespace(call, instance["metadata"])
         self._admit(call, instance["metadata"])
-        created = self._create_object(call, instance, options, warnings)
-        return self._reader.show(call, 201, created, warnings)
+        created = self._create_object(call, instance, options)
+        return self._reader.show(call, 201, created)
 
-    def _create_object(self, call: Call, instance: Object, options: Options, warnings: list[str]) -> Object:
+    def _create_object(self, call: Call, instance: Object, options: Options) -> Object:
         resource, metadata = call.resource, instance["metadata"]
         sent = metadata.pop("managedFields", None)
         objects.wipe(metadata)
@@ -103,7 +103,7 @@ class Writer:
         wanted_revision = metadata.pop("resourceVersion", "")
         self._prepare_create(call, instance, now)
         self._check_new(call, instance)
-        warnings += objects.finalizer_warnings(metadata)
+        call.warnings.extend(objects.finalizer_warnings(metadata))
         if wanted_revision:
             raise unexplained("resourceVersion should not be set on objects to be created")
         name = metadata["name"]
@@ -210,22 +210,22 @@ class Writer:
     def update(self, call: Call) -> Response:
         """PUT: the object as the caller wants it, whole."""
         options = options_of(call.request, "UpdateOptions")
-        instance, warnings = read_object(call, options)
+        instance = read_object(call, options)
         metadata = instance["metadata"]
         match_url(call, metadata)
         existing = self._store.get(call.resource.store, call.key)
         if existing is None and call.strategy.create_on_update and not metadata.get("resourceVersion"):
             self._admit(call, metadata)
-            created = self._create_object(call, instance, options, warnings)
-            return self._reader.show(call, 201, created, warnings)
+            created = self._create_object(call, instance, options)
+            return self._reader.show(call, 201, created)
         if existing is None:
             raise not_found(call.resource.named(call.name))
         if not metadata.get("resourceVersion") and not call.strategy.unconditional_update:
             cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
             raise invalid(call.resource.named(call.name), [cause])
         current = shown(call.resource, existing)
-        kept = self._replace(call, current, complete(call, instance), options, warnings)
-        return self._reader.show(call, 200, kept, warnings)
+        kept = self._replace(call, current, complete(call, instance), options)
+        return self._reader.show(call, 200, kept)
 
     def _replace(
         self,
@@ -233,7 +233,6 @@ class Writer:
         existing: Object,
         instance: Object,
         options: Options,
-        warnings: list[str],
         *,
         applied: bool = False,
     ) -> Object:
@@ -262,11 +261,8 @@ class Writer:
         if generation and objects.content(existing, status=whole) != objects.content(instance, status=whole):
             metadata["generation"] = generation + 1
         self._check_change(call, existing, instance)
-        warnings += (
-            objects.finalizer_warnings(metadata)
-            if metadata.get("finalizers") != was.get("finalizers")
-            else []
-        )
+        if metadata.get("finalizers") != was.get("finalizers"):
+            call.warnings.extend(objects.finalizer_warnings(metadata))
         managed = sent
         if not applied:
             now = objects.timestamp(self._clock())
@@ -340,7 +336,7 @@ class Writer:
         whole = encode(patched, sort=True).decode() if options.validation == "Strict" else ""
         check_type(call, patched, b"")
         try:
-            warnings = decode(call, patched, [], options)
+            decode(call, patched, [], options)
         except Refusal as error:
             _, strict, finding = error.text.partition("strict decoding error: ")
             if not strict:
@@ -349,9 +345,7 @@ class Writer:
             raise invalid(Named("", ""), [cause]) from None
         match_url(call, patched["metadata"])
         patched = complete(call, patched)
-        return self._reader.show(
-            call, 200, self._replace(call, existing, patched, options, warnings), warnings
-        )
+        return self._reader.show(call, 200, self._replace(call, existing, patched, options))
 
     def _apply(self, call: Call, options: Options) -> Response:
         request, resource = call.request, call.resource
@@ -379,7 +373,7 @@ class Writer:
         if resource.custom:
             merged = copy.deepcopy(merged)  # it shares parts with the kept object, and is about to be changed
         match_url(call, merged["metadata"])
-        warnings = decode(call, merged, [], replace(options, validation="Ignore"))
+        decode(call, merged, [], replace(options, validation="Ignore"))
         managed = merged["metadata"].get("managedFields")
         if existing is None:
             if call.wanted.subresource:
@@ -389,24 +383,22 @@ class Writer:
                 detail = f"uid mismatch: the provided object specified uid {asked}, and no existing object was found"
                 raise conflict(resource.named(call.name), detail)
             self._admit(call, merged["metadata"])
-            created = self._create_applied(call, merged, managed, options, warnings)
-            return self._reader.show(call, 201, created, warnings)
+            created = self._create_applied(call, merged, managed, options)
+            return self._reader.show(call, 201, created)
         merged["metadata"] = merged["metadata"] | {
             "resourceVersion": revision or existing["metadata"]["resourceVersion"]
         }
         merged = complete(call, merged)
-        kept = self._replace(call, existing, merged, options, warnings, applied=True)
-        return self._reader.show(call, 200, kept, warnings)
+        kept = self._replace(call, existing, merged, options, applied=True)
+        return self._reader.show(call, 200, kept)
 
-    def _create_applied(
-        self, call: Call, instance: Object, managed: Any, options: Options, warnings: list[str]
-    ) -> Object:
+    def _create_applied(self, call: Call, instance: Object, managed: Any, options: Options) -> Object:
         instance["metadata"].pop("managedFields", None)
         objects.wipe(instance["metadata"])
         instance = complete(call, instance)
         self._prepare_create(call, instance, objects.timestamp(self._clock()))
         self._check_new(call, instance)
-        warnings += objects.finalizer_warnings(instance["metadata"])
+        call.warnings.extend(objects.finalizer_warnings(instance["metadata"]))
         if managed:
             instance["metadata"]["managedFields"] = managed
         return self._keep(call, call.key, instance, options)
@@ -530,7 +522,7 @@ class Writer:
     def finalize(self, call: Call) -> Response:
         """PUT namespaces/<name>/finalize: the way a namespace really ends."""
         options = options_of(call.request, "UpdateOptions")
-        instance, _ = read_object(call, options)
+        instance = read_object(call, options)
         existing = self._reader.existing(call)
         left = list((instance.get("spec") or {}).get("finalizers") or ())
         changed = existing | {"spec": {"finalizers": left} if left else {}}
