@@ -36,12 +36,13 @@ def run(options: argparse.Namespace, out: Output) -> int:
     import boto3
 
     from lynceus.packaging import deployments, projects
+    from lynceus.packaging.stacks import asked
 
     parameters = dict(word.partition("=")[::2] for word in options.set)
     if not all("=" in word for word in options.set):
         out.error("--set takes NAME=VALUE", "for example --set AlarmEmail=ops@example.org")
         return USAGE
-    session = boto3.Session(profile_name=options.profile, region_name=options.region)
+    session = asked(lambda: boto3.Session(profile_name=options.profile, region_name=options.region))
     if not session.region_name:
         out.error("no region", "say --region, or set AWS_DEFAULT_REGION or the profile's region")
         return USAGE

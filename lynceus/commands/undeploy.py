@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lynceus.output import DONE, USAGE, Output
+from lynceus.output import DONE, NO, USAGE, Output
 
 HELP = "take a stage away from AWS; its ledger and secrets stay"
 
@@ -14,6 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", default="dev", help="the stage (dev)")
     parser.add_argument("--profile", help="AWS profile (AWS_PROFILE)")
     parser.add_argument("--region", help="AWS region (the profile's)")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -21,11 +22,16 @@ def run(options: argparse.Namespace, out: Output) -> int:
     import boto3
 
     from lynceus.packaging import deployments
+    from lynceus.packaging.stacks import asked
 
-    session = boto3.Session(profile_name=options.profile, region_name=options.region)
+    session = asked(lambda: boto3.Session(profile_name=options.profile, region_name=options.region))
     if not session.region_name:
         out.error("no region", "say --region, or set AWS_DEFAULT_REGION or the profile's region")
         return USAGE
+    account = asked(session.client("sts").get_caller_identity)["Account"]
+    question = f"remove stage {options.stage} from account {account}, region {session.region_name}?"
+    if not out.confirm(question, yes=options.yes):
+        return NO
     stays = deployments.undeploy(session, options.stage, out.line)
     if not out.human:
         out.data({"stage": options.stage, "kept": stays})
