@@ -9,6 +9,7 @@ In memory, or kept in a directory: then objects, tokens and certificates are the
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import random
@@ -24,7 +25,6 @@ from typing import Any
 import yaml
 
 from lynceus.local.kubernetes import bootstrap
-from lynceus.local.kubernetes.access import Attributes
 from lynceus.local.kubernetes.api import Api
 from lynceus.local.kubernetes.certificates import Certificates, kept_certificates
 from lynceus.local.kubernetes.controllers import Housekeeper, WorkflowController
@@ -169,8 +169,12 @@ class Cluster:
         return token
 
     def user_token(self, name: str, groups: Iterable[str] = (), *, uid: str = "") -> str:
-        """A token that makes its bearer this user with these groups; the same one each time for a name."""
-        return self._token_of(User(name, uid or f"{name}-uid", tuple(groups)))
+        """A token that makes its bearer this user; the same one each time for a name.
+
+        The user is in these groups from now on; without any, in those it was given before.
+        """
+        known = self._users.get(name) or {"uid": f"{name}-uid", "groups": []}
+        return self._token_of(User(name, uid or known["uid"], tuple(groups) or tuple(known["groups"])))
 
     def token_for(
         self,
@@ -187,8 +191,6 @@ class Cluster:
 
     def write_kubeconfig(self, path: Path, *, user: str = "admin", groups: Iterable[str] = ()) -> Path:
         """Write a kubeconfig for the admin or for a named user, carrying CA and token; returns the path."""
-        import base64
-
         token = self.admin_token if user == "admin" else self.user_token(user, groups)
         cluster: dict[str, str] = {"server": self.url}
         if self.ca_pem:
@@ -237,7 +239,7 @@ class Cluster:
             metadata["resourceVersion"] = existing["metadata"]["resourceVersion"]
         method = "POST" if existing is None else "PUT"
         path = resource.path(namespace, "" if existing is None else name)
-        self._request(method, path, copy.deepcopy(wanted) | {"metadata": metadata})
+        self._request(method, path, wanted | {"metadata": metadata})
 
     def _request(self, method: str, path: str, body: Object) -> Object:
         headers = {"authorization": [f"Bearer {self.admin_token}"], "user-agent": ["lynceus"]}
@@ -262,13 +264,6 @@ class Cluster:
     def forget_history(self) -> None:
         """Compact: lists at old revisions, continue tokens and watches from before answer 410."""
         self._store.forget()
-
-    def allowed(
-        self, user: User, verb: str, resource: str, *, group: str = "", namespace: str = "", name: str = ""
-    ) -> bool:
-        """Whether RBAC lets the user do it."""
-        wanted = Attributes(verb, "", True, group, "", resource, "", namespace, name)
-        return self._api.authorizer.decide(user, wanted).allowed
 
     # -- controllers -----------------------------------------------------------------------------------------
 

@@ -223,8 +223,11 @@ def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None:
         server = Server(again.url, authority, again.admin_token, tmp_path)
         known, _ = server.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, token=token)
         after = again.objects("workflows.argoproj.io")
+        reviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        _, alice = server.call("POST", reviews, {}, token=again.user_token("alice"))
 
     assert known == 201
+    assert alice["status"]["userInfo"]["groups"] == ["dev", "system:authenticated"]
     assert after == before
     assert again.admin_token == cluster.admin_token
     assert again.user_token("alice") == cluster.user_token("alice")
