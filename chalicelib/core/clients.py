@@ -80,6 +80,16 @@ def parse_clients(document: str) -> tuple[WebhookClient, ...]:
     )
 
 
+def entries_of(document: str) -> dict[str, Any]:
+    """The entries of a document as they are written, for whoever changes one of them; raises ClientError."""
+    entries = _mapping(_loaded(document, "the webhook clients document"), "the webhook clients document")
+    # Argo's form: each value is a text that holds YAML.
+    return {
+        name: _loaded(value, f'webhook client "{name[:80]}"') if isinstance(value, str) else value
+        for name, value in entries.items()
+    }
+
+
 def with_previous(
     current: Sequence[WebhookClient], previous: Sequence[WebhookClient]
 ) -> tuple[WebhookClient, ...]:
