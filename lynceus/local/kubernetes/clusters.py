@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from lynceus.local.kubernetes import bootstrap
+from lynceus.local.kubernetes.access import Attributes
 from lynceus.local.kubernetes.api import Api
 from lynceus.local.kubernetes.certificates import Certificates, kept_certificates
 from lynceus.local.kubernetes.controllers import Housekeeper, WorkflowController
@@ -264,6 +265,13 @@ class Cluster:
     def forget_history(self) -> None:
         """Compact: lists at old revisions, continue tokens and watches from before answer 410."""
         self._store.forget()
+
+    def allowed(
+        self, user: User, verb: str, resource: str, *, group: str = "", namespace: str = "", name: str = ""
+    ) -> bool:
+        """Whether RBAC lets the user do it."""
+        wanted = Attributes(verb, "", True, group, "", resource, "", namespace, name)
+        return self._api.authorizer.decide(user, wanted).allowed
 
     # -- controllers -----------------------------------------------------------------------------------------
 

@@ -308,7 +308,11 @@ def _at_most_one(*names: str) -> Callable[[Any], bool]:
 _TYPES_OF_TEMPLATE: Final = _at_most_one(
     "container", "script", "dag", "steps", "resource", "suspend", "containerSet", "data", "http", "plugin"
 )
-_HAS_CHILDREN: Final[Callable[[Any], bool]] = lambda template: "steps" in template or "dag" in template  # noqa: E731
+
+
+def _has_children(template: Any) -> bool:
+    return "steps" in template or "dag" in template
+
 
 # Argo's CRDs hold ten rules in CEL; each is known by its message, and its meaning is a line of Python.
 # Source: https://github.com/argoproj/argo-workflows/tree/v4.1.2/manifests/base/crds/full
@@ -328,10 +332,10 @@ RULES: Final[dict[str, Callable[[Any], bool]]] = {
     "only one of manifest or manifestFrom can be specified": _at_most_one("manifest", "manifestFrom"),
     "template must have at most one template type": lambda templates: all(map(_TYPES_OF_TEMPLATE, templates)),
     "timeout cannot be applied to steps or dag templates": lambda templates: (
-        not any(template.get("timeout") and _HAS_CHILDREN(template) for template in templates)
+        not any(template.get("timeout") and _has_children(template) for template in templates)
     ),
     "activeDeadlineSeconds is only valid for leaf templates": lambda templates: (
-        not any("activeDeadlineSeconds" in template and _HAS_CHILDREN(template) for template in templates)
+        not any("activeDeadlineSeconds" in template and _has_children(template) for template in templates)
     ),
 }
 
