@@ -111,7 +111,7 @@ def asked(case: Case) -> str:
     ]
     texts += [text for key, text in (submit.get("metadata") or {}).items() if key != "labels"]
     texts += (submit.get("metadata") or {}).get("labels", {}).values()
-    return "<br>".join(f"`{text}`" for text in texts if text).replace("|", "\\|")
+    return "<br>".join(f"`{' '.join(text.split())}`" for text in texts if text).replace("|", "\\|")
 
 
 def wfeb(selector: str = "true", name: str = "b", **submit: Any) -> dict[str, Any]:
@@ -183,6 +183,15 @@ def data_center(event: str, prefix: str = "sha256=", proof: str | None = None) -
     sent = signature(b"{}") if proof is None else proof
     return Request(headers=[("X-Event-Key", event), ("X-Hub-Signature", prefix + sent)])
 
+
+# After Argo's example of a filter by paths, with all that it shows of the language.
+IN_SUBPATH = """
+metadata["x-github-event"] == ["push"] && any(payload.commits ?? [], {
+  /* each commit names what it did to the files */
+  let commit = #;
+  any(commit.added, # startsWith "sub/") || any(commit.modified, # startsWith "sub/")
+})"""
+PUSHED = b'{"commits":[{"added":["sub/x"],"modified":["y"]},{"added":[],"modified":["z"]}]}'
 
 UUID = "{8e2a3c1e-1a67-4f6e-9b8f-0c6b8d1d2e3f}"
 AUTHENTIC = (
@@ -836,6 +845,23 @@ CASES: Mapping[str, Sequence[Case]] = {
             bindings=giving("payload.a.b"),
         ),
         Case("a field of nothing, and what else", value("d"), bindings=giving('payload.a?.b ?? "d"')),
+        Case(
+            "a push below a path",
+            Seen(workflows=1, made={VALUE: '["sub/x","y","z"]'}),
+            Request(body=PUSHED).sending(("X-GitHub-Event", "push")),
+            (
+                wfeb(
+                    IN_SUBPATH,
+                    parameters={"p": "reduce(payload.commits, concat(#acc, #.added, #.modified), [])"},
+                ),
+            ),
+        ),
+        Case(
+            "a push below another path",
+            NONE,
+            Request(body=PUSHED.replace(b"sub/", b"top/")).sending(("X-GitHub-Event", "push")),
+            when(IN_SUBPATH),
+        ),
         Case(
             "a template of another instance",
             error(
