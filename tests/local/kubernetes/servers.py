@@ -37,10 +37,18 @@ class Server:
     token: str
     kubeconfig: Path
     cluster: Cluster | None = None  # ours; None for a real one
+    certificate: Path | None = None  # with its key, of an admin who has no token
 
     def __post_init__(self) -> None:
+        self._pool = self._new_pool(None)
+        # Whoever shows a certificate is who it says, whatever token comes with it.
+        self._admin_pool = self._new_pool(self.certificate) if self.certificate else self._pool
+
+    def _new_pool(self, certificate: Path | None) -> urllib3.PoolManager:
         context = ssl.create_default_context(cadata=self.authority) if self.authority else None
-        self._pool = urllib3.PoolManager(ssl_context=context, retries=False, timeout=30)
+        if certificate and context:
+            context.load_cert_chain(certificate)
+        return urllib3.PoolManager(ssl_context=context, retries=False, timeout=30)
 
     def call(
         self,
@@ -52,16 +60,26 @@ class Server:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Status and decoded answer; a body that is not bytes is sent as JSON; the admin's unless `token` is given."""
-        sent = {"Authorization": f"Bearer {self.token if token is None else token}"} | dict(headers or {})
+        sent = dict(headers or {})
+        if token is not None or self.token:
+            sent["Authorization"] = f"Bearer {self.token if token is None else token}"
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
-        response = self._pool.request(method, self.url + path, body=data, headers=sent)
+        pool = self._admin_pool if token is None else self._pool
+        response = pool.request(method, self.url + path, body=data, headers=sent)
         text = response.data.decode("utf-8", "replace")
         try:
             return response.status, json.loads(text)
         except ValueError:
             return response.status, text
+
+    def raw(self, path: str, encoding: str) -> urllib3.BaseHTTPResponse:
+        """The admin's GET, its body as it came over the wire."""
+        headers = {"Accept-Encoding": encoding} | (
+            {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        )
+        return self._admin_pool.request("GET", self.url + path, headers=headers, decode_content=False)
 
     def create(self, path: str, body: Any, **more: Any) -> Any:
         """The object that a POST answered; fails on anything but 201."""
@@ -93,7 +111,7 @@ def real_server(directory: Path) -> Iterator[Server]:
     """The one that the environment names, with our definitions of Argo's kinds applied."""
     with contextlib.ExitStack() as stack:
         given = os.environ.get("TEST_KUBECONFIG")
-        server = _of_kubeconfig(Path(given)) if given else stack.enter_context(_started(directory))
+        server = _of_kubeconfig(Path(given), directory) if given else stack.enter_context(_started(directory))
         for definition in bootstrap.definitions():
             name = definition["metadata"]["name"]
             path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
@@ -106,12 +124,24 @@ def real_server(directory: Path) -> Iterator[Server]:
         yield server
 
 
-def _of_kubeconfig(path: Path) -> Server:
-    """A server reached with a token or a client certificate is not told apart by tests: only tokens are."""
+def _of_kubeconfig(path: Path, directory: Path) -> Server:
+    """The server of a kubeconfig's current context, with its user's token or client certificate."""
     document = yaml.safe_load(path.read_text())
-    cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+    named = {
+        kind: {entry["name"]: entry for entry in document[kind]} for kind in ("clusters", "users", "contexts")
+    }
+    context = named["contexts"][document["current-context"]]["context"]
+    cluster = named["clusters"][context["cluster"]]["cluster"]
+    user = named["users"][context["user"]]["user"]
     authority = base64.b64decode(cluster.get("certificate-authority-data", "")).decode()
-    return Server(cluster["server"], authority, user["token"], path)
+    if "token" in user:
+        return Server(cluster["server"], authority, user["token"], path)
+    assert "client-certificate-data" in user, f"{path}: the user needs a token or client-certificate-data"
+    certificate = directory / "admin.pem"
+    certificate.touch(mode=0o600)
+    parts = (user["client-certificate-data"], user["client-key-data"])
+    certificate.write_bytes(b"\n".join(base64.b64decode(part) for part in parts))
+    return Server(cluster["server"], authority, "", path, certificate=certificate)
 
 
 def _free_port() -> int:

@@ -194,11 +194,8 @@ def test_large_lists_are_compressed_for_those_who_ask(server: Server, namespace:
     for at in range(3):
         server.create(path, {"metadata": {"name": f"c{at}"}, "data": {"text": "x" * 60_000}})
 
-    plain = server._pool.request(
-        "GET", server.url + path, headers={"Authorization": f"Bearer {server.token}"}
-    )
-    asked = {"Authorization": f"Bearer {server.token}", "Accept-Encoding": "gzip"}
-    packed = server._pool.request("GET", server.url + path, headers=asked, decode_content=False)
+    plain = server.raw(path, "identity")
+    packed = server.raw(path, "gzip")
 
     assert "Content-Encoding" not in plain.headers
     assert packed.headers["Content-Encoding"] == "gzip"
