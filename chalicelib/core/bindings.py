@@ -39,6 +39,7 @@ MATCH_LIMIT = 90  # submissions of one event: one transaction holds a hundred it
 
 WORTH_AN_INDEX = 32  # bindings of a namespace; below that asking them all is as quick
 
+LONGEST = timedelta(days=36_500)
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -48,7 +49,11 @@ def duration_of(text: str) -> timedelta:
     found = _DURATION.fullmatch(text.strip())
     if not found:
         raise Misconfigured(f'"{text[:40]}" is no duration: write a number and s, m, h or d, such as 15m')
-    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+    span = timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+    if span > LONGEST:
+        # No calendar reaches that far: adding it to a moment would raise.
+        raise Misconfigured(f'"{text.strip()}" is longer than {LONGEST.days} days')
+    return span
 
 
 @dataclass(frozen=True)

@@ -313,3 +313,14 @@ def test_the_heartbeat_tells_the_age_of_the_tick() -> None:
     world.clock.sleep(30)
 
     assert look.heartbeat(world.ports)["secondsAgo"] == 30
+
+
+def test_a_span_longer_than_any_calendar_is_that_bindings_error_alone() -> None:
+    world = world_with_a_reader(
+        binding("good"), binding("endless", annotations={"lynceus.dev/expire-after": "999999999d"})
+    )
+    event = world.receive().headers["Lynceus-Event-Id"]
+
+    told = look.show(READER, "argo", event, {}, world.ports, world.settings)
+
+    assert told["counts"] == {reasons.MATCHED: 1, reasons.BINDING_MALFORMED: 1}
