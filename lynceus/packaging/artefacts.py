@@ -116,6 +116,8 @@ RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 GLIBC_MINOR = 26 if sys.version_info < (3, 12) else 34
 HERE = "here"  # for this machine, whatever it is: tests and benchmarks run the package
 
+KEPT = 4  # finished packages in the cache
+
 EPOCH = (1980, 1, 1, 0, 0, 0)  # every file's time in the zip
 
 
@@ -160,19 +162,33 @@ def build(project: Path, cache: Path, architecture: str = "arm64", *, slim: bool
     dependencies = _dependencies(project / "requirements.txt", cache, architecture)
     target = finished(project, architecture)
     target.parent.mkdir(parents=True, exist_ok=True)
-    members = dict(_sources(project))
-    for path in _files(dependencies):
-        name = path.relative_to(dependencies).as_posix()
-        if (
-            not name.startswith(("chalice/", "bin/"))
-            and "__pycache__" not in path.parts
-            and (wanted(name) or not slim)
-        ):
-            members[name] = path
-    draft = target.with_suffix(".draft")
-    _write(draft, members, slim=slim)
-    draft.replace(target)
+    # The name that Chalice gives has the sources in it; requirements, rules and their application make the rest.
+    parts = (target.name, dependencies.name, str(slim), Path(__file__).read_text())
+    kept = cache / "packages" / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.zip"
+    if not kept.exists():
+        members = dict(_sources(project))
+        for path in _files(dependencies):
+            name = path.relative_to(dependencies).as_posix()
+            if name.startswith(("chalice/", "bin/")) or "__pycache__" in path.parts:
+                continue
+            if wanted(name) or not slim:
+                members[name] = path
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        for older in sorted(kept.parent.glob("*.zip"), key=_age)[KEPT:]:
+            older.unlink(missing_ok=True)
+        draft = kept.with_suffix(f".draft-{os.getpid()}")
+        _write(draft, members, slim=slim)
+        draft.replace(kept)
+    shutil.copy2(kept, target)
     return Artefact.of(target)
+
+
+def _age(path: Path) -> float:
+    """Seconds before the newest file that could be."""
+    try:
+        return -path.stat().st_mtime
+    except FileNotFoundError:  # another build took it away
+        return 0.0
 
 
 def this_machine() -> str:

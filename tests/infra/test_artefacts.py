@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import marshal
@@ -82,9 +83,12 @@ def test_every_module_has_its_bytecode_for_this_python(package: zipfile.ZipFile)
             assert code.co_filename == f"/var/task/{name}"
 
 
-def test_the_same_sources_make_the_same_bytes(packaged: Callable[[str], Package], tmp_path: Path) -> None:
+def test_the_same_sources_make_the_same_bytes(packaged: Callable[[str], Package]) -> None:
     first = packaged("dev").artefact
     project = packaged("dev").template.parent / "project"
+    for kept in (ROOT / "build/requirements/packages").glob("*.zip"):
+        if hashlib.sha256(kept.read_bytes()).hexdigest() == first.digest:
+            kept.unlink()
     again = artefacts.build(project, ROOT / "build/requirements", HERE)
     assert again.digest == first.digest
 
