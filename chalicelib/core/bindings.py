@@ -10,6 +10,7 @@ Source: argo-workflows server/event/dispatch/operation.go, dispatch.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,13 @@ MATCHED, NOT_MATCHED, ERROR, NOTHING = "matched", "not-matched", "error", "nothi
 SUBMISSION_LIMIT = 1024 * 1024  # bytes of rendered text in one submission (rule 10)
 EVENT_LIMIT = 8 * 1024 * 1024  # and in all submissions of one event
 MATCH_LIMIT = 90  # submissions of one event: one transaction holds a hundred items (rule 7)
+
+# Steps of one expression: items looped over and sixteenths of characters, about a million a second where a
+# function has half a processor.
+DOOR_STEPS = 500_000
+WORKER_STEPS = 5_000_000
+
+TOO_MUCH = "evaluation takes too many steps"  # how the language says that the steps are spent
 
 WORTH_AN_INDEX = 32  # bindings of a namespace; below that asking them all is as quick
 
@@ -74,6 +82,16 @@ class Submit:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     parameters: tuple[Parameter, ...] = ()
+
+    @cached_property
+    def changes_payload(self) -> bool:
+        """True when a metadata expression names one of sprig's functions that change a map in place."""
+        texts = (self.name, self.generate_name, *self.labels.values(), *self.annotations.values())
+        return any(_CHANGING.search(text) for text in texts)
+
+
+# Compares by name only: a false alarm costs a copy.
+_CHANGING = re.compile(r"sprig\s*\.\s*(set|unset|merge|mergeOverwrite|mustMerge|mustMergeOverwrite)\b")
 
 
 @dataclass(frozen=True)
@@ -192,6 +210,8 @@ class Budget:
 
     out_of_time: Callable[[], bool] = lambda: False
     rendered: int = EVENT_LIMIT  # bytes left
+    steps: int = WORKER_STEPS  # of one expression
+    final: bool = True  # False at the door: what is too much there is left to the worker
 
     def spend(self, size: int) -> None:
         """Take the bytes of one submission; raises Misconfigured when it or the event is over its limit."""
@@ -243,6 +263,8 @@ def match(
         if budget.out_of_time() or len(submissions) >= MATCH_LIMIT:
             return Matching(tuple(verdicts), tuple(submissions), deferred_after=last)
         verdict, submission = _ask(event, env, binding, budget)
+        if not budget.final and verdict.outcome == ERROR and TOO_MUCH in verdict.message:
+            return Matching(tuple(verdicts), tuple(submissions), deferred_after=last)
         verdicts.append(verdict)
         if submission:
             submissions.append(submission)
@@ -273,7 +295,7 @@ def _ask(
     if binding.problem:
         return _verdict(binding, ERROR, reasons.BINDING_MALFORMED, binding.problem), None
     try:
-        if not compiled(binding.selector).evaluate_bool(env):
+        if not compiled(binding.selector).evaluate_bool(env, steps=budget.steps):
             return _verdict(binding, NOT_MATCHED, reasons.SELECTOR_FALSE), None
     except ExpressionError as error:
         message = f"failed to evaluate workflow template expression: {error}"
@@ -281,7 +303,7 @@ def _ask(
     if binding.submit is None:
         return _verdict(binding, NOTHING, reasons.NOTHING_TO_SUBMIT), None
     try:
-        submission = submission_for_match(event, env, binding, binding.submit)
+        submission = submission_for_match(event, env, binding, binding.submit, budget.steps)
         budget.spend(rendered_size(submission))
     except LynceusError as error:
         return _verdict(binding, ERROR, reasons.RENDER_ERROR, error.message), None
@@ -299,19 +321,25 @@ def rendered_size(submission: Submission) -> int:
 
 
 def submission_for_match(
-    event: Event, env: Mapping[str, Any], binding: Binding, submit: Submit
+    event: Event, env: Mapping[str, Any], binding: Binding, submit: Submit, steps: int = WORKER_STEPS
 ) -> Submission:
     """The submission that the binding makes of the event.
 
     Raises Misconfigured with Argo's text for what the binding's author must mend.
     Source: operation.go, populateWorkflowMetadata and parameters.
     """
+    # sprig's set, unset and merge change the payload in place; another binding must not see it (promise 3).
+    own = _copied(env) if submit.changes_payload else env
+
+    def text(source: str, what: str) -> str:
+        return _text(source, own, what, steps)
+
     generate_name = f"{submit.template.name}-"
-    name = _text(submit.name, env, "name") if submit.name else ""
+    name = text(submit.name, "name") if submit.name else ""
     if submit.generate_name:
-        generate_name = _text(submit.generate_name, env, "generateName") or generate_name
-    labels = {key: _text(value, env, f'label "{key}"') for key, value in submit.labels.items()}
-    annotations = {key: _text(value, env, f'annotation "{key}"') for key, value in submit.annotations.items()}
+        generate_name = text(submit.generate_name, "generateName") or generate_name
+    labels = {key: text(value, f'label "{key}"') for key, value in submit.labels.items()}
+    annotations = {key: text(value, f'annotation "{key}"') for key, value in submit.annotations.items()}
     identity = submission_id(event.id, binding.namespace, binding.name)
     name = name or workflow_name(generate_name, identity)
     if len(name) > 63 or not RFC1123_SUBDOMAIN.fullmatch(name):
@@ -330,7 +358,7 @@ def submission_for_match(
         account=event.account,
         client=event.client,
         template=submit.template,
-        parameters=tuple((parameter.name, _value(parameter, env)) for parameter in submit.parameters),
+        parameters=tuple((parameter.name, _value(parameter, own, steps)) for parameter in submit.parameters),
         generate_name=generate_name,
         labels=labels,
         annotations=annotations,
@@ -340,10 +368,17 @@ def submission_for_match(
     )
 
 
-def _text(source: str, env: Mapping[str, Any], what: str) -> str:
+def _copied(env: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return copy.deepcopy(dict(env))
+    except RecursionError:
+        raise Misconfigured("the payload nests too deep for sprig functions that change it") from None
+
+
+def _text(source: str, env: Mapping[str, Any], what: str, steps: int) -> str:
     """The string that a metadata expression gives."""
     try:
-        value = compiled(source).evaluate(env, functions="metadata")
+        value = compiled(source).evaluate(env, functions="metadata", steps=steps)
     except ExpressionError as error:
         raise Misconfigured(f"failed to evaluate workflow {what} expression: {error}") from error
     if not isinstance(value, str):
@@ -351,13 +386,13 @@ def _text(source: str, env: Mapping[str, Any], what: str) -> str:
     return value
 
 
-def _value(parameter: Parameter, env: Mapping[str, Any]) -> str:
+def _value(parameter: Parameter, env: Mapping[str, Any], steps: int) -> str:
     """The text of a parameter, in Argo's own encoding."""
     name = parameter.name
     if parameter.event is None:
         raise Misconfigured(f'malformed workflow template parameter "{name}": valueFrom is nil')
     try:
-        value = compiled(parameter.event).evaluate(env)
+        value = compiled(parameter.event).evaluate(env, steps=steps)
     except ExpressionError as error:
         text = (
             f"failed to compile workflow template parameter {name} expression"

@@ -12,13 +12,13 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core import reasons, webhooks
-from chalicelib.core.bindings import ERROR, Budget, Matching, match
+from chalicelib.core.bindings import DOOR_STEPS, ERROR, Budget, Matching, match
 from chalicelib.core.errors import (
     BadRequest,
     BodyTooLarge,
@@ -109,7 +109,7 @@ def receive(
     if isinstance(arrivals, Answer):
         return arrivals
     arrivals = [_with_account(arrival, known) for arrival in arrivals]
-    budget = door_budget(ports, settings.door_seconds)
+    budget = door_budget(ports, settings)
     if _asks(delivery, DRY_RUN, "true"):
         return _rehearse(arrivals, budget, ports, settings, known)
     answers = [_arrive_or_envelope(arrival, budget, ports, known) for arrival in arrivals]
@@ -190,10 +190,19 @@ def _rehearse(
     return Answer(200, told[0] if len(told) == 1 else {"events": told}, {EVENT_ID: str(told[0]["event"])})
 
 
-def door_budget(ports: Ports, seconds: float) -> Budget:
-    """A budget that ends so many seconds from now."""
+def door_budget(ports: Ports, settings: Settings) -> Budget:
+    """What an event may use while its sender waits; the worker does the rest (rule 10)."""
+    return Budget(_ends_after(settings.door_seconds, ports), steps=DOOR_STEPS, final=False)
+
+
+def worker_budget(ports: Ports, settings: Settings) -> Budget:
+    """What an event may use in the worker; nobody is left to do the rest."""
+    return Budget(_ends_after(settings.worker_seconds, ports))
+
+
+def _ends_after(seconds: float, ports: Ports) -> Callable[[], bool]:
     started = ports.clock.monotonic()
-    return Budget(lambda: ports.clock.monotonic() - started > seconds)
+    return lambda: ports.clock.monotonic() - started > seconds
 
 
 def _with_account(arrival: Arrival, known: KnownBindings) -> Arrival:
@@ -334,7 +343,13 @@ def _from_client(delivery: Delivery, found: webhooks.Authenticated, request_id: 
 def _from_caller(delivery: Delivery, authorization: str, request_id: str, ports: Ports) -> Arrival:
     """A caller with a token; the body is read before the token is judged, as Argo does."""
     payload = decode(delivery.body)
-    account = ports.cluster.caller(authorization, delivery.namespace)
+    try:
+        account = ports.cluster.caller(authorization, delivery.namespace)
+    except Forbidden as refusal:
+        # To Kubernetes Basic credentials are nobody's, so it says what nobody may do. Here they are a wrong password.
+        if 'User "system:anonymous"' in refusal.message:
+            raise Unauthenticated("anonymous", message="Unauthorized") from refusal
+        raise
     if account.namespace != delivery.namespace:
         raise Forbidden(
             f'"{account.username}" is no service account of namespace "{delivery.namespace}": '

@@ -30,7 +30,7 @@ from chalicelib.core.workflows import workflow_for
 from chalicelib.flow import crons
 from chalicelib.flow.attempts import BINDING, Over, Postponed, conclude, create, report, settle
 from chalicelib.flow.known import KnownBindings
-from chalicelib.flow.receive import arrival_of, arrive, door_budget, extended, ring, with_due
+from chalicelib.flow.receive import arrival_of, arrive, extended, ring, with_due, worker_budget
 from chalicelib.ports import Ports
 from chalicelib.settings import Settings
 
@@ -59,7 +59,7 @@ def work(body: str, ports: Ports, settings: Settings, known: KnownBindings) -> N
     if kind == "submission":
         submit(task, int(message.get("tries") or 0), ports, settings)
     elif arrival is not None:
-        arrive(arrival, door_budget(ports, settings.worker_seconds), ports, known)
+        arrive(arrival, worker_budget(ports, settings), ports, known)
     elif kind == "match":
         match_later(event, ports, settings, known)
     else:
@@ -223,7 +223,7 @@ def match_later(event_id: str, ports: Ports, settings: Settings, known: KnownBin
             "event.body_lost", namespace=record.namespace, event_id=record.id, error=error.message
         )
         return
-    budget = door_budget(ports, settings.worker_seconds)
+    budget = worker_budget(ports, settings)
     event = event_of(record, payload)
     while record.deferred_after is not None:
         after = record.deferred_after

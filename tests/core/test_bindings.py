@@ -161,6 +161,27 @@ def test_where_the_time_ends_it_says_how_far_it_came() -> None:
     assert [found.binding for found in exhausted([parsed(name) for name in "abc"], "b")] == ["c"]
 
 
+def test_rule_10_what_takes_too_many_steps_at_the_door_is_left_to_the_worker_and_there_an_error() -> None:
+    made = [parsed("a"), parsed("b", "all(1..900000, # > 0)"), parsed("c")]
+
+    door = match(event({}), made, Budget(steps=1000, final=False))
+    worker = match(event({}), made, Budget(steps=1000), after="a")
+
+    assert (len(door.verdicts), door.deferred_after) == (1, "a")
+    assert [(found.binding, found.outcome) for found in worker.verdicts] == [("b", "error"), ("c", "matched")]
+
+
+def test_promise_3_a_binding_that_changes_the_payload_changes_it_for_itself_alone() -> None:
+    changing = parsed(
+        "a", metadata={"labels": {"l": "sprig.set(payload, 'n', 'changed').n"}}, parameters={"n": "payload.n"}
+    )
+    other = parsed("b", parameters={"n": "payload.n"})
+
+    matching = match(event({"n": "as sent"}), [changing, other])
+
+    assert [dict(s.parameters)["n"] for s in matching.submissions] == ["changed", "as sent"]
+
+
 @pytest.mark.parametrize(
     "raw",
     [
