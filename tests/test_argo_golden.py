@@ -159,6 +159,11 @@ def no_clients(world: World) -> None:
     del world.secrets.documents["argo"]
 
 
+def nobody(world: World) -> None:
+    world.cluster.tokens["Basic dTpw"] = "system:anonymous"
+    world.cluster.deny("system:anonymous", "list", "workfloweventbindings")
+
+
 GITHUB = clients(github={"type": "github", "secret": SECRET})
 
 
@@ -365,6 +370,18 @@ CASES: Mapping[str, Sequence[Case]] = {
             "malformed Basic credentials",
             Seen(401, "failed to create REST config: error parsing basic authentication"),
             Request(headers=[("Authorization", "Basic !")]),
+        ),
+        Case(
+            "Basic credentials, which the cluster takes for nobody's",
+            Seen(
+                403,
+                'workfloweventbindings.argoproj.io is forbidden: User "system:anonymous" cannot list resource '
+                '"workfloweventbindings" in API group "argoproj.io" in the namespace "argo"',
+            ),
+            Request(headers=[("Authorization", "Basic dTpw")]),
+            prepare=nobody,
+            lynceus=Seen(401, "Unauthorized"),
+            why="it is a wrong password of a webhook client's, or nothing",
         ),
         Case(
             "a token that may not list bindings",

@@ -681,6 +681,16 @@ def test_a_wrong_token_and_a_wrong_signature_are_unauthenticated() -> None:
     assert refused(push(World(), TOKEN, secret="guessed")) == (401, 16)
 
 
+def test_a_wrong_password_is_unauthenticated_though_the_cluster_takes_it_for_nobodys() -> None:
+    world = World(ANY)
+    entries(world, azure={"type": "azuredevops", "secret": "the lamp", "scheme": "basic", "username": "argo"})
+    wrong = basic("argo", "guessed")
+    world.cluster.tokens[wrong[1]] = "system:anonymous"
+    world.cluster.deny("system:anonymous", "list", "workfloweventbindings")
+
+    assert refused(Door(world).post("argo/", [wrong], b"{}")) == (401, 16)
+
+
 def test_while_secrets_are_away_a_client_with_authorization_hears_503_and_not_401() -> None:
     """401 would lose the event of a sender that retries on 5xx alone."""
     world = World(ANY)
