@@ -148,7 +148,7 @@ def _compare(old: Any, new: Any, schema: Schema | None, path: Path, change: Chan
 
 
 def as_json(paths: Iterable[Path]) -> dict[str, Any]:
-    """A set as FieldsV1."""
+    """A set as FieldsV1, sorted."""
     tree: dict[str, Any] = {}
     own: list[dict[str, Any]] = []
     for path in sorted(paths):
@@ -159,11 +159,7 @@ def as_json(paths: Iterable[Path]) -> dict[str, Any]:
     for node in own:
         if node:
             node["."] = {}
-    return _sorted(tree)
-
-
-def _sorted(tree: dict[str, Any]) -> dict[str, Any]:
-    return {name: _sorted(tree[name]) for name in sorted(tree)}
+    return tree
 
 
 def from_json(tree: Any) -> FieldSet:
