@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import queue
 import socket
 import threading
@@ -208,6 +209,44 @@ def test_a_change_reaches_a_watch_that_is_waiting(ours: Server) -> None:
     event = seen.get(timeout=10)
 
     assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "one")
+
+
+def test_a_watcher_sees_every_change_once_and_in_order(ours: Server) -> None:
+    lines: queue.Queue[str] = queue.Queue()
+    target = f"{WHERE}?watch=1&resourceVersion=0&timeoutSeconds=3"
+    watcher = threading.Thread(target=lambda: lines.put(ours.call("GET", target)[1]), daemon=True)
+    watcher.start()
+
+    def create(part: int) -> None:
+        for at in range(25):
+            ours.create(WHERE, workflow(f"w-{part}-{at}"))
+
+    writers = [threading.Thread(target=create, args=(part,)) for part in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    events = [json.loads(line)["object"]["metadata"] for line in lines.get(timeout=30).splitlines()]
+
+    revisions = [int(event["resourceVersion"]) for event in events]
+    assert sorted(event["name"] for event in events) == sorted(
+        f"w-{part}-{at}" for part in range(4) for at in range(25)
+    )
+    assert revisions == sorted(set(revisions))
+
+
+def test_names_are_taken_by_one_of_many(ours: Server) -> None:
+    answers: queue.Queue[int] = queue.Queue()
+    callers = [
+        threading.Thread(target=lambda: answers.put(ours.call("POST", WHERE, workflow("one"))[0]))
+        for _ in range(8)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+
+    assert sorted(answers.get() for _ in range(8)) == [201] + [409] * 7
 
 
 # -- a directory ---------------------------------------------------------------------------------------------
