@@ -37,12 +37,17 @@ class Settings:
     door_seconds: float = 2.5  # per event, at the door: Slack waits three
     worker_seconds: float = 20.0  # per event, for what the door deferred
     cron: str = "active"  # "active", "observe" (plan and record, create nothing) or "off"
+    # "paused" after the table was restored, until `lynceus doctor --reconcile` has run: what an old table calls
+    # unfinished may have been done since (rule 42).
+    sweep: str = "active"
     # Functions of the worker must not wait for a message longer than this before they start (seconds).
     early_seconds: float = 2.0
 
     def __post_init__(self) -> None:
         if self.cron not in ("active", "observe", "off"):
             raise Misconfigured(f'LYNCEUS_CRON is "{self.cron}": say active, observe or off')
+        if self.sweep not in ("active", "paused"):
+            raise Misconfigured(f'LYNCEUS_SWEEP is "{self.sweep}": say active or paused')
         if self.keep_bodies not in ("all", "none"):
             raise Misconfigured(f'LYNCEUS_KEEP_BODIES is "{self.keep_bodies}": say all or none')
 

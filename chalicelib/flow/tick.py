@@ -31,7 +31,10 @@ def tick(ports: Ports, settings: Settings) -> None:
     started = ports.clock.now()
     _part("plan", ports, lambda: crons.tend(ports, settings))
     up = _part("snapshot", ports, lambda: remember_bindings(ports, settings))
-    _part("sweep", ports, lambda: sweep(ports))
+    if settings.sweep == "active":
+        _part("sweep", ports, lambda: sweep(ports))
+    else:
+        ports.journal.error("sweep.paused", until="LYNCEUS_SWEEP is active again")
     before = _health(ports)
     changed = before is None or before.cluster_up != up
     health = Health(
