@@ -323,6 +323,9 @@ def _from_client(delivery: Delivery, found: webhooks.Authenticated, request_id: 
         record = replace(record, client=client.name, provider=client.type, **known)
         if content_type is not None:
             record = replace(record, content_type=content_type)
+        if client.provider.confidential:
+            # What is kept is what is seen: no sender's token in a Workflow, and a replay finds the same again.
+            payload = payload_of(record, body)
         headers = _without(delivery, client.credential_headers)
         window = timedelta(seconds=found.window)
         return Arrival(record, body, payload, found.metadata, headers, window, client.verdicts)
