@@ -13,7 +13,7 @@ CRON ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts unit conformance bench fuzz chaos package format clean
+.PHONY: help run test lint types contracts unit conformance bench fuzz chaos coverage format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -54,6 +54,12 @@ fuzz: $(READY) ## longer fuzzing of expressions
 
 chaos: $(READY) ## a long bad day: thousands of events while everything fails at random
 	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+chaos: $(READY) ## a bad day: thousands of events and times while ports fail and processes die, then reconcile
+	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+coverage: $(READY) ## branches of the core that the tests take; fails below 95 %
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov=chalicelib/core --cov-branch --cov-report=term:skip-covered --cov-fail-under=95 tests/core tests/flow
 
 format: $(READY) ## let ruff write the format
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
