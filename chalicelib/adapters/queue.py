@@ -178,6 +178,8 @@ def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _unavailable(queue: str, error: Exception) -> LynceusError:
-    code = str(getattr(error, "response", {}).get("Error", {}).get("Code", "")) or type(error).__name__
+    # A timeout has a response too, and it is None.
+    answer = getattr(error, "response", None) or {}
+    code = str(answer.get("Error", {}).get("Code", "")) or type(error).__name__
     kind = Throttled if code.rpartition(".")[2] in _THROTTLED else Unavailable
     return kind(f"SQS queue {queue} does not answer: {code}")

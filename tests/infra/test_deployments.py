@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -258,6 +259,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             local.create(ROOT / "infra/resources.yaml", "dev", f"http://{host}:{port}")
             yield f"http://{host}:{port}"
     finally:
+        # moto's memory is the process's: a mapping left behind would wait for Docker in the next test that sends.
+        urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
         moto.stop()
 
 
