@@ -8,7 +8,8 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-ve
 from __future__ import annotations
 
 import base64
-import binascii
+import posixpath
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -43,6 +44,7 @@ _WAIT: Final = 3.0  # seconds the real server waits for a revision it has not se
 _BOOKMARK: Final = 60.0  # seconds between bookmarks
 _LOOK: Final = 1.0  # seconds between looks at a silent watch's connection
 _LONGEST_WATCH: Final = 3600  # seconds of a watch that named none
+_BASE64: Final = re.compile("[A-Za-z0-9_-]*")
 
 
 class Reader:
@@ -435,27 +437,33 @@ def _write_continue(revision: int, start: str) -> str:
 
 
 def _read_continue(token: str) -> tuple[int, str]:
-    """(revision, key to go on from); the revision is -1 for a list that may be inconsistent."""
+    """(revision, key to go on from); the revision is -1 for a list that may be inconsistent; raises Refusal 400.
+
+    Source: k8s.io/apiserver/pkg/storage/continue.go
+    """
+    digits = _BASE64.match(token)
+    good = len(token) if digits is None else digits.end()
+    if good < len(token) or len(token) % 4 == 1:
+        at = good if good < len(token) else good - 1
+        raise _bad_continue(f": illegal base64 data at input byte {at}")
     try:
-        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    except (binascii.Error, ValueError):
-        raise _bad_continue("illegal base64 data at input byte 0") from None
-    try:
-        found, _ = bodies.read_json(text)
+        found, _ = bodies.read_json(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except Unreadable as error:
-        raise _bad_continue(str(error)) from None
+        raise _bad_continue(f": {error}") from None
     if not isinstance(found, dict) or found.get("v") != "meta.k8s.io/v1":
-        raise bad_request(
-            "invalid continue token: continue key is not valid: server does not recognize this encoded version"
-        )
-    revision, start = found.get("rv"), found.get("start")
-    if not isinstance(revision, int) or not isinstance(start, str) or revision == 0 or not start:
-        raise _bad_continue("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
-    return revision, start.lstrip("/")
+        raise _bad_continue(": server does not recognize this encoded version")
+    revision, start = found.get("rv", 0), found.get("start", "")
+    if not isinstance(revision, int) or not revision:
+        raise _bad_continue(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not isinstance(start, str) or not start:
+        raise _bad_continue(": encoded start key empty (version meta.k8s.io/v1)")
+    if posixpath.normpath(f"/{start.removeprefix('/')}") != f"/{start.removeprefix('/')}":
+        raise _bad_continue("")  # a key that climbs out of its kind
+    return revision, start.removeprefix("/")
 
 
 def _bad_continue(detail: str) -> Refusal:
-    return bad_request(f"invalid continue token: continue key is not valid: {detail}")
+    return bad_request(f"invalid continue token: continue key is not valid{detail}")
 
 
 def _too_old(resume: str, after: str) -> Refusal:

@@ -86,11 +86,15 @@ class Requirement:
             return labels.get(self.key) in self.values
         if self.operator == "notin":
             return labels.get(self.key) not in self.values
-        try:
-            mine, bound = int(labels[self.key]), int(next(iter(self.values)))
-        except (KeyError, ValueError):
+        mine, bound = _integer(labels.get(self.key, "")), _integer(next(iter(self.values)))
+        if mine is None or bound is None:
             return False
         return mine > bound if self.operator == ">" else mine < bound
+
+
+def _integer(text: str) -> int | None:
+    """The text as Go's ParseInt reads it, None for what is none."""
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else None
 
 
 _SET_OPERATORS: Final = ("in", "notin")
@@ -138,9 +142,9 @@ class _Parser:
         """requirement = "!" key | key [ operator operand ]"""
         mark, word = self.next()
         if mark == "!":
-            _, key = self.next()
+            mark, key = self.next()
             if not key:
-                raise bad_request("unable to parse requirement: found '', expected: identifier")
+                raise _unparsable(f"found '{mark}', expected: identifier")
             return Requirement(_checked_key(key), "!")
         key = _checked_key(word)
         mark, word = self.peek()
@@ -148,14 +152,14 @@ class _Parser:
             return Requirement(key, "exists")
         mark, word = self.next()
         if word in _SET_OPERATORS:
-            return Requirement(key, word, frozenset(_checked_value(key, value) for value in self.values()))
+            return Requirement(key, word, _checked_values(key, self.values()))
         operator = _OPERATORS.get(mark)
         if operator is None:
             shown = mark or word
             raise _unparsable(f"found '{shown}', expected: in, notin, =, ==, !=, gt, lt")
-        return Requirement(key, operator, frozenset({self.exact_value(key, operator)}))
+        return Requirement(key, operator, _checked_values(key, {self.exact_value(operator)}))
 
-    def exact_value(self, key: str, operator: str) -> str:
+    def exact_value(self, operator: str) -> str:
         """The one value after = and its like; nothing there is the empty value."""
         mark, word = self.peek()
         if mark == "," or not (mark or word):
@@ -165,33 +169,37 @@ class _Parser:
             value = word
         else:
             raise _unparsable(f"found '{mark}', expected: identifier")
-        if operator in "><":
-            try:
-                int(value)
-            except ValueError:
-                detail = "for 'Gt', 'Lt' operators, the value must be an integer"
-                raise _unparsable(f"values[0][{key}]: Invalid value: {go_quoted(value)}: {detail}") from None
-            return value
-        return _checked_value(key, value)
+        if operator in "><" and _integer(value) is None:
+            detail = "for 'Gt', 'Lt' operators, the value must be an integer"
+            raise _unparsable(f"values[0]: Invalid value: {go_quoted(value)}: {detail}")
+        return value
 
-    def values(self) -> list[str]:
-        """set = "(" [ value { "," value } ] ")" """
+    def values(self) -> set[str]:
+        """set = "(" [ value ] { "," [ value ] } ")" """
         mark, word = self.next()
         if mark != "(":
             raise _unparsable(f"found '{mark or word}' expected: '('")
-        found: list[str] = []
-        expects_value = True
+        mark, word = self.peek()
+        if mark == ")":
+            self.next()
+            return {""}
+        if mark != "," and not word:
+            raise _unparsable(f"found '{mark}', expected: ',', ')' or identifier")
+        found: set[str] = set()
+        after_comma = True
         while True:
             mark, word = self.next()
             if mark == ")":
-                return [*found, ""] if expects_value else found
-            if word and expects_value:
-                found.append(word)
-                expects_value = False
+                return found | {""} if after_comma else found
+            if word and after_comma:
+                found.add(word)
+                after_comma = False
             elif mark == ",":
-                if expects_value:
-                    found.append("")
-                expects_value = True
+                if after_comma:
+                    found.add("")
+                after_comma = True
+            elif after_comma:
+                raise _unparsable(f"found '{mark}', expected: ',', or identifier")
             else:
                 raise _unparsable(f"found '{mark or word}', expected: ',' or ')'")
 
@@ -207,11 +215,15 @@ def _checked_key(key: str) -> str:
     return key
 
 
-def _checked_value(key: str, value: str) -> str:
-    faults = value_faults(value)
+def _checked_values(key: str, values: set[str]) -> frozenset[str]:
+    faults = [
+        f"values[{at}][{key}]: Invalid value: {go_quoted(value)}: {'; '.join(found)}"
+        for at, value in enumerate(sorted(values))
+        if (found := value_faults(value))
+    ]
     if faults:
-        raise _unparsable(f"values[0][{key}]: Invalid value: {go_quoted(value)}: {'; '.join(faults)}")
-    return value
+        raise _unparsable(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
+    return frozenset(values)
 
 
 def label_selector(text: str) -> Callable[[Mapping[str, str]], bool] | None:

@@ -376,3 +376,26 @@ def test_what_was_kept_does_not_change_with_an_applied_copy(server: Server, name
     )
 
     assert old["items"] == before["items"]
+
+
+@pytest.mark.parametrize(
+    ("token", "detail"),
+    [
+        ("abc", ": invalid character 'i' looking for beginning of value"),
+        ("ab!c", ": illegal base64 data at input byte 2"),
+        ("e30", ": server does not recognize this encoded version"),
+        (
+            "eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ",
+            ": incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+        ),
+        ("eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MX0", ": encoded start key empty (version meta.k8s.io/v1)"),
+        ("eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiIuLi94In0", ""),
+    ],
+)
+def test_a_continue_token_nobody_gave_is_refused(
+    server: Server, namespace: str, token: str, detail: str
+) -> None:
+    status, answer = server.call("GET", f"{workflows(namespace)}?limit=1&continue={token}")
+
+    assert status == 400
+    assert answer["message"] == f"invalid continue token: continue key is not valid{detail}"

@@ -103,6 +103,31 @@ def test_a_label_selector_takes_what_it_says(selector: str, labels: dict[str, st
     assert matches(labels) is taken
 
 
+@pytest.mark.parametrize(
+    ("selector", "message"),
+    [
+        ("app in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+        ("app in (x y)", "unable to parse requirement: found 'y', expected: ',' or ')'"),
+        ("app in x", "unable to parse requirement: found 'x' expected: '('"),
+        ("!=x", "found '!=', expected: !, identifier, or 'end of string'"),
+        ("!app=x", "found '=', expected: ',' or 'end of string'"),
+        ("app==(", "unable to parse requirement: found '(', expected: identifier"),
+        (
+            "tier>x",
+            (
+                'unable to parse requirement: values[0]: Invalid value: "x": '
+                "for 'Gt', 'Lt' operators, the value must be an integer"
+            ),
+        ),
+    ],
+)
+def test_what_no_selector_can_be_is_told_in_the_parsers_words(selector: str, message: str) -> None:
+    refusal = refusal_of(lambda: label_selector(selector))
+
+    assert refusal is not None
+    assert refusal.text == message
+
+
 @given(st.text(alphabet="ab=!<>(), innot/\\.1", max_size=30))
 def test_any_text_is_a_selector_or_is_refused(text: str) -> None:
     for reads in (label_selector, lambda text: field_terms(text, "events")):
