@@ -22,7 +22,7 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Lynceus needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once; about a minute)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=26,<27'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=26,<26.3'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -51,9 +51,6 @@ bench: $(READY) ## benchmarks: ratios and counts (bench/README.md says how to re
 
 fuzz: $(READY) ## longer fuzzing of expressions
 	@$(BIN)/python -m tests.fuzz $(FUZZ)
-
-chaos: $(READY) ## a long bad day: thousands of events while everything fails at random
-	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 chaos: $(READY) ## a bad day: thousands of events and times while ports fail and processes die, then reconcile
 	@$(BIN)/python -m tests.chaos $(CHAOS)

@@ -162,11 +162,18 @@ def binding_health(
     states: dict[str, int] = {}
     for run in runs:
         states[run.progress.state] = states.get(run.progress.state, 0) + 1
+    now = ports.clock.now()
+    ages = [now - run.received_at for run in runs if run.received_at]
     return {
         "binding": name,
         "lastMatch": submission_data(runs[0]) if runs else None,
         "lastError": ports.archive.error_of(namespace, name),
         "states": states,
+        # Of this page alone: a larger `limit` sees further.
+        "rates": {
+            "hour": sum(age <= timedelta(hours=1) for age in ages),
+            "day": sum(age <= timedelta(days=1) for age in ages),
+        },
         "runs": [submission_data(run) for run in runs],
         "cursor": cursor,
     }

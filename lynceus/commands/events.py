@@ -80,6 +80,22 @@ def _more_save(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--to", type=Path, metavar="FILE", help="a file instead of standard output")
 
 
+def _more_erase(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("event", help="the event's id")
+    verb.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _more_name(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("name", help="its name")
+
+
+def _more_delivery(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("id", help="the sender's delivery id, or a caller's Idempotency-Key")
+    verb.add_argument("--client", required=True, help="webhook client, or the caller's user name")
+    verb.add_argument("--hook", default="", help="the provider's hook id, where it sends one (GitHub)")
+    verb.add_argument("--discriminator", default="", help="of the webhook's path")
+
+
 def _more_replay(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "events", nargs="*", metavar="EVENT", help="ids of events; without any, --since says which"
@@ -250,6 +266,71 @@ def _tell_verdict(verdict: dict[str, Any], out: Output) -> None:
         api.tell_reason(verdict, out)
 
 
+def _binding(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    told = asked.get("bindings", options.name)
+    out.data(told)
+    out.line(
+        f"binding {options.name}: {told['rates']['hour']} matches in the last hour, {told['rates']['day']} in a day"
+    )
+    error = told["lastError"]
+    if error:
+        out.line(
+            f"last error {error['at'][:19]}Z, {error['count']} so far, event {error['event']}", colour="red"
+        )
+        out.line(f"  {error['message']}")
+    for run in told["runs"][:10]:
+        _tell_submission(run, out)
+    if not told["runs"]:
+        out.line("no match is kept")
+    return DONE
+
+
+def _workflow(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    told = asked.get("workflows", options.name)
+    out.data(told)
+    for submission in told["items"]:
+        what = "event" if submission["kind"] == "event" else "CronWorkflow"
+        out.line(f"{what} {submission['cause']}")
+        _tell_submission(submission, out)
+    return DONE
+
+
+def _delivery(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    query = {"client": options.client, "hook": options.hook, "discriminator": options.discriminator}
+    told = asked.get("deliveries", options.id, **{name: value for name, value in query.items() if value})
+    out.data(told)
+    for record in told["items"]:
+        out.line(f"{record['id']}  {record['receivedAt'][:19]}Z  {_counts(record)}")
+    return DONE
+
+
+def _refused(asked: Api, _options: argparse.Namespace, out: Output) -> int:
+    items = asked.get("refused", limit="500")["items"]
+    out.data({"items": items})
+    rows = [
+        {**item, "minute": item["minute"][:16] + "Z", "status": item["sample"].get("status", ""),
+         "user_agent": item["sample"].get("userAgent", ""), "discriminator": item["sample"].get("discriminator", "")}
+        for item in items
+    ]  # fmt: skip
+    out.table(rows, ("minute", "count", "reason", "status", "discriminator", "user_agent"))
+    if not rows:
+        out.line("nothing was refused in the last day")
+    return DONE
+
+
+def _erase(asked: Api, options: argparse.Namespace, out: Output) -> int:
+    head = asked.get("events", options.event)
+    out.line(f"event {options.event} of {head['receivedAt'][:19]}Z, {head['size']} bytes")
+    if not out.confirm(
+        "erase its body for good? It can then be neither explained nor replayed.", yes=options.yes
+    ):
+        return NO
+    asked.delete("events", options.event, "body")
+    out.line("erased; the record stays, and notes who asked")
+    out.data({"erased": options.event})
+    return DONE
+
+
 def _save(asked: Api, options: argparse.Namespace, out: Output) -> int:
     fixture = savings.fixture_of(asked.get("events", _newest(asked, options.event), body="true"))
     text = json.dumps(fixture, indent=2, ensure_ascii=False) + "\n"
@@ -388,6 +469,11 @@ _VERBS = {
     "explain": ("why each binding did what it did", _explain),
     "replay": ("run events again: what is missing, or with --force everything", _replay),
     "save": ("save an event as a fixture, credentials masked", _save),
+    "erase": ("erase an event's body for good", _erase),
+    "binding": ("a binding's last matches, its last error, its rate", _binding),
+    "workflow": ("what made a Workflow, or tried to", _workflow),
+    "delivery": ("the events that a sender's delivery id came to", _delivery),
+    "refused": ("requests that were refused in the last day, and handshakes", _refused),
 }
 _MORE = {
     "list": _more_list,
@@ -396,4 +482,8 @@ _MORE = {
     "explain": _more_explain,
     "save": _more_save,
     "replay": _more_replay,
+    "erase": _more_erase,
+    "binding": _more_name,
+    "workflow": _more_name,
+    "delivery": _more_delivery,
 }

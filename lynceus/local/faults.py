@@ -41,6 +41,7 @@ CONFLICT, THROTTLED = "conflict", "throttled"
 CONFLICTS = {
     ("ledger", "extend"),
     ("ledger", "advance"),
+    ("ledger", "rewrite"),
     ("ledger", "put_snapshot"),
     ("ledger", "put_cron_state"),
     ("cluster", "patch"),

@@ -128,7 +128,9 @@ class _Fields(dict[str, str]):
         sender = " ".join(filter(None, (self["provider"], self["event_type"])))
         self["sender"] = sender or self["client"] or "message"
         failing = self["errors"] if self["errors"] not in ("", "0") else ""
-        self["failing"] = f", {failing} failed: lynceus --local events explain {self['event_id']}" if failing else ""
+        self["failing"] = (
+            f", {failing} failed: lynceus --local events explain {self['event_id']}" if failing else ""
+        )
 
     def __missing__(self, name: str) -> str:
         return ""

@@ -260,6 +260,29 @@ class LedgerContract:
         answers = at_once(6, lambda _: ledger.advance(made, start(made, NOW)))
         assert answers.count(None) == 1
 
+    # rewrite
+
+    def test_a_rewritten_submission_replaces_the_one_before_and_is_outstanding_again(
+        self, ledger: Ledger
+    ) -> None:
+        run = cron_run()
+        ledger.begin_run(run)
+        failed = end(run, "failed", "invalid", "bad", NOW)
+        ledger.advance(run, failed)
+        again = reopen(failed, replace(run, parameters=(("message", "mended"),)), NOW + MINUTE)
+        ledger.rewrite(failed, again)
+        assert ledger.submission(run.pointer) == again
+        assert [one.pointer for one in outstanding(ledger)] == [run.pointer]
+
+    def test_rewriting_what_stepped_since_is_a_conflict_and_changes_nothing(self, ledger: Ledger) -> None:
+        run = cron_run()
+        ledger.begin_run(run)
+        failed = end(run, "failed", "invalid", "bad", NOW)
+        ledger.advance(run, failed)
+        with pytest.raises(Conflict):
+            ledger.rewrite(run, reopen(run, run, NOW + MINUTE))
+        assert ledger.submission(run.pointer) == failed
+
     # extend
 
     def test_extending_stores_head_fresh_and_reopened_submissions(self, ledger: Ledger) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.flow import replay
+from chalicelib.ports import Refusal
 from lynceus import savings
 from lynceus.commands import events as events_command
 from tests.commands.systems import Shell, served
@@ -226,6 +227,38 @@ def test_a_time_is_written_as_a_moment_or_how_long_ago(text: str) -> None:
             moment_of(text, now)
     else:
         assert moment_of(text, now) is None
+
+
+def test_an_event_is_found_by_its_binding_its_workflow_and_its_delivery(shell: Shell, world: World) -> None:
+    event = world.receive().headers["Lynceus-Event-Id"]
+    world.work()
+
+    health = shell.data("events", "binding", "on-push")
+    made = shell.data("events", "workflow", world.names()[0])
+    came = shell.data("events", "delivery", "guid-1", "--client", "github.com", "--hook", "77")
+
+    assert (health["rates"], health["lastMatch"]["cause"]) == ({"hour": 1, "day": 1}, event)
+    assert [item["cause"] for item in made["items"]] == [event]
+    assert [item["id"] for item in came["items"]] == [event]
+    assert "1 matches in the last hour" in shell.run("events", "binding", "on-push")[1]
+
+
+def test_refused_requests_are_listed_with_their_reason(shell: Shell, world: World) -> None:
+    world.archive.refuse(Refusal("argo", "no-match", world.clock.now(), 12, {"status": "401"}))
+
+    code, out, _ = shell.run("events", "refused")
+
+    assert code == 0
+    assert out.splitlines()[1].split()[1:] == ["12", "no-match", "401"]
+
+
+def test_a_body_is_erased_only_after_a_yes(shell: Shell, world: World) -> None:
+    event = world.receive().headers["Lynceus-Event-Id"]
+
+    assert shell.run("events", "erase", event)[0] == 1
+    assert world.ledger.bodies
+    assert shell.run("events", "erase", event, "--yes")[0] == 0
+    assert not world.ledger.bodies
 
 
 def failed(world: World) -> None:

@@ -252,6 +252,17 @@ def test_a_wish_that_means_nothing_is_a_bad_request(wish: dict[str, Any]) -> Non
         replayed(world, **wish)
 
 
+def test_without_bodies_a_replay_says_that_they_are_not_kept() -> None:
+    world = World(ledger=None)
+    world.cluster.tokens["person"] = "ada"
+    world.ledger._keep_bodies = False
+    [event] = sent(world, 1)
+
+    [item] = replayed(world, events=[event], force=True)["items"]
+
+    assert "is not kept" in item["error"]
+
+
 def failed_world() -> tuple[World, list[dict[str, str]]]:
     world = world_with_a_person(binding("lost", template="later"))
     sent(world, 1)

@@ -29,7 +29,15 @@ def test_no_handler_of_pythons_nodes_is_simpleevals_own(evaluator: Evaluator) ->
 
 
 def test_every_node_of_python_that_expr_has_not_is_unknown(evaluator: Evaluator) -> None:
-    for kind in (ast.Attribute, ast.Lambda, ast.ListComp, ast.JoinedStr, ast.NamedExpr, ast.Await, ast.Starred):
+    for kind in (
+        ast.Attribute,
+        ast.Lambda,
+        ast.ListComp,
+        ast.JoinedStr,
+        ast.NamedExpr,
+        ast.Await,
+        ast.Starred,
+    ):
         assert kind not in evaluator.nodes
 
 
@@ -37,9 +45,16 @@ def test_no_operator_and_no_function_of_pythons_is_left(evaluator: Evaluator) ->
     theirs = {*simpleeval.DEFAULT_OPERATORS.values(), *simpleeval.DEFAULT_FUNCTIONS.values()}
     assert theirs.isdisjoint(evaluator.operators.values())
     assert theirs.isdisjoint(evaluator.functions.values())
-    assert not {ast.BitXor, ast.BitOr, ast.BitAnd, ast.LShift, ast.RShift, ast.FloorDiv, ast.Invert, ast.Is} & set(
-        evaluator.operators
-    )
+    assert not {
+        ast.BitXor,
+        ast.BitOr,
+        ast.BitAnd,
+        ast.LShift,
+        ast.RShift,
+        ast.FloorDiv,
+        ast.Invert,
+        ast.Is,
+    } & set(evaluator.operators)
 
 
 def test_every_function_of_the_language_is_there(evaluator: Evaluator) -> None:

@@ -30,7 +30,9 @@ def failure(source: str, event: dict[str, Any] = EVENT, **options: Any) -> Expre
 
 
 def test_a_selector_answers_with_a_bool() -> None:
-    selector = expressions.compile('payload.ref == "refs/heads/main" and metadata["x-github-event"] == ["push"]')
+    selector = expressions.compile(
+        'payload.ref == "refs/heads/main" and metadata["x-github-event"] == ["push"]'
+    )
     assert selector.evaluate_bool(EVENT) is True
     assert selector.evaluate_bool({**EVENT, "payload": {"ref": "refs/heads/dev"}}) is False
 
