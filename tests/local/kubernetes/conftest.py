@@ -10,17 +10,18 @@ from tests.local.kubernetes.servers import Server, local_server, real_server, re
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session", params=["local", pytest.param("real", marks=pytest.mark.cluster)])
+SERVERS = ["local"] + ["real"] * real_server_is_given()
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=[pytest.mark.cluster] * (name == "real")) for name in SERVERS],
+)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Each of the servers in turn."""
-    if request.param == "local":
-        with local_server(tmp_path_factory.mktemp("local")) as found:
-            yield found
-    elif not real_server_is_given():
-        pytest.skip("no real API server: neither TEST_KUBECONFIG nor KUBEBUILDER_ASSETS names one")
-    else:
-        with real_server(tmp_path_factory.mktemp("real")) as found:
-            yield found
+    """Each of the servers in turn: ours, and a real one where the environment names one."""
+    start = real_server if request.param == "real" else local_server
+    with start(tmp_path_factory.mktemp(request.param)) as found:
+        yield found
 
 
 @pytest.fixture
