@@ -21,6 +21,8 @@ from lynceus.packaging.templates import parse
 
 TEMPLATE_LIMIT = 51_200  # bytes of a template sent with the call; larger ones come from a bucket
 POLL = 3.0  # seconds between two looks at a stack in motion
+# States from which a stack can only be deleted; the last is one that never had resources.
+NOTHING_TO_MAKE_OF = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
 
 # Properties that cannot change in place, of the kinds that hold something.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-template-resource-type-ref.html
@@ -151,12 +153,12 @@ class Stacks:
         Parameters that are not given keep their value. Raises Misconfigured with the first failure that AWS reports.
         """
         stack = self._settled(name)
-        if stack is not None and stack["StackStatus"] in (
-            "ROLLBACK_COMPLETE",
-            "ROLLBACK_FAILED",
-            "DELETE_FAILED",
-        ):
-            # Nothing can be made of such a stack but an end.
+        if stack is not None and stack["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
+            # Whatever kept it from going back has been mended, or AWS says once more what it is.
+            asked(lambda: self._client.continue_update_rollback(StackName=name))
+            self._finish(name, ("UPDATE_ROLLBACK_COMPLETE",))
+            stack = self._settled(name)
+        if stack is not None and stack["StackStatus"] in NOTHING_TO_MAKE_OF:
             self.delete(name)
             stack = None
         request: dict[str, Any] = {
@@ -165,15 +167,16 @@ class Stacks:
             "Capabilities": ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
             "Parameters": _parameters(template, parameters, stack),
         }
-        if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
-            if stack_policy:
-                request["StackPolicyBody"] = stack_policy
+        if stack_policy:
+            request["StackPolicyBody"] = stack_policy
+        if stack is None:
             asked(lambda: self._client.create_stack(**request, DisableRollback=True))
         else:
-            if stack_policy:
-                request["StackPolicyBody"] = stack_policy
             if during:
                 request["StackPolicyDuringUpdateBody"] = during
+            if stack["StackStatus"] in ("CREATE_FAILED", "UPDATE_FAILED"):
+                # There is nothing to go back to, and AWS refuses an update that would.
+                request["DisableRollback"] = True
             try:
                 asked(lambda: self._client.update_stack(**request))
             except LynceusError as error:

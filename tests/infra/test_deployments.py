@@ -183,6 +183,7 @@ class Scripted:
     def __init__(self, *states: str, failure: str = "") -> None:
         self._states, self._failure = list(states), failure
         self.calls: list[str] = []
+        self.asked: list[dict[str, Any]] = []
 
     def describe_stacks(self, **asked: str) -> dict[str, Any]:
         state = self._states.pop(0) if len(self._states) > 1 else self._states[0]
@@ -204,8 +205,9 @@ class Scripted:
         return {"StackEvents": events}
 
     def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
-        def call(**_: Any) -> dict[str, Any]:
+        def call(**asked: Any) -> dict[str, Any]:
             self.calls.append(name)
+            self.asked.append(asked)
             return {}
 
         return call
@@ -217,18 +219,33 @@ def apply(client: Scripted) -> None:
     )
 
 
-@pytest.mark.parametrize("state", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"])
+@pytest.mark.parametrize(
+    "state", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"]
+)
 def test_a_stack_of_which_nothing_can_be_made_is_removed_and_made_anew(state: str) -> None:
     client = Scripted(state, state, "DELETE_COMPLETE", "CREATE_IN_PROGRESS", "CREATE_COMPLETE")
     apply(client)
     assert client.calls == ["delete_stack", "create_stack"]
 
 
-@pytest.mark.parametrize("state", ["CREATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED"])
-def test_a_stack_that_kept_what_it_made_is_completed_by_an_update(state: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "without_rollback"),
+    [("CREATE_FAILED", True), ("UPDATE_FAILED", True), ("UPDATE_ROLLBACK_COMPLETE", False)],
+)
+def test_a_stack_that_kept_what_it_made_is_completed_by_an_update(state: str, without_rollback: bool) -> None:
     client = Scripted(state, "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE")
     apply(client)
     assert client.calls == ["update_stack"]
+    # AWS refuses an update from the first two states that asks for a rollback.
+    assert client.asked[0].get("DisableRollback", False) is without_rollback
+
+
+def test_a_stack_that_stuck_on_its_way_back_goes_back_before_it_goes_on() -> None:
+    client = Scripted(
+        "UPDATE_ROLLBACK_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE"
+    )
+    apply(client)
+    assert client.calls == ["continue_update_rollback", "update_stack"]
 
 
 def test_a_stack_that_somebody_is_changing_is_waited_for() -> None:

@@ -198,6 +198,8 @@ def test_rule_40_the_key_serves_the_same_functions_and_nobody_else_through_sqs(
         action.startswith(("kms:Decrypt", "kms:Generate", "kms:Encrypt", "kms:CreateGrant", "kms:*"))
         for action in administer
     )
+    # Making an alias asks the key's policy as well as the maker's own.
+    assert {"kms:CreateAlias", "kms:DeleteAlias", "kms:PutKeyPolicy"} <= set(administer)
     table = named["TheTableIsMadeAndRestoredByAdministrators"]
     assert table["Condition"]["StringEquals"]["kms:ViaService"] == "dynamodb.eu-west-1.amazonaws.com"
 
@@ -248,6 +250,8 @@ def test_each_worker_takes_one_message_of_its_own_queue(
         assert properties["Queue"] == f"arn:aws:sqs:eu-west-1:123456789012:lynceus-{stage}-{queue}"
         assert properties["BatchSize"] == 1
         assert 2 <= properties["ScalingConfig"]["MaximumConcurrency"] <= 1000
+        # A worker rings for itself again; after 16 times Lambda would bury the doorbell as a loop.
+        assert functions[logical]["RecursiveLoop"] == "Allow"
         # With one message a batch there is nothing to report in part; without the setting Lambda would ignore it.
         assert "FunctionResponseTypes" not in properties
 
@@ -392,7 +396,8 @@ def test_what_holds_something_says_what_becomes_of_it(resources: dict[str, Any])
     for name, resource in resources["Resources"].items():
         if resource["Type"] in ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::KMS::Key"):
             assert resource["UpdateReplacePolicy"] == "Retain", name
-            assert resource["DeletionPolicy"] in ("Retain", "Delete"), name
+            kept = resource["Type"] != "AWS::SQS::Queue"
+            assert resource["DeletionPolicy"] == ("RetainExceptOnCreate" if kept else "Delete"), name
     denied = json.loads(policy(resources))["Statement"][1]
     assert denied["Effect"] == "Deny"
     assert set(denied["Resource"]) == {
