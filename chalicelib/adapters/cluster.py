@@ -52,7 +52,7 @@ ARGO = "/apis/argoproj.io/v1alpha1"
 CRON_LABEL = "workflows.argoproj.io/cron-workflow"
 
 # Seconds to connect, and seconds to wait for an answer. Behind a list at the door stands the snapshot, and a
-# sender who waits no more than three seconds; behind a token stands nothing.
+# sender who waits no more than three seconds; behind a token or an account's uid stands nothing.
 DOOR = (1.0, 1.5)
 JUDGE = (2.0, 3.0)
 READ = (2.0, 10.0)
@@ -303,9 +303,8 @@ class KubernetesCluster:
         key, now = f"{namespace}/{name}", self._clock.monotonic()
         known = self._uids.find(key, now)
         if known is None:
-            found = self._find(
-                f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(name, safe='')}"
-            )
+            path = f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(name, safe='')}"
+            found = self._find(path, JUDGE)
             known = str(found["metadata"]["uid"]) if found else ""
             if known:  # absence is not kept: an account made a moment ago counts at once
                 self._uids.keep(key, known, now + ACCOUNT_SECONDS)
@@ -434,9 +433,9 @@ class KubernetesCluster:
             revision
         ) if revision.isascii() and revision.isdigit() else 0
 
-    def _find(self, path: str) -> dict[str, Any] | None:
+    def _find(self, path: str, patience: tuple[float, float] = READ) -> dict[str, Any] | None:
         try:
-            return self._call("GET", path)
+            return self._call("GET", path, patience=patience)
         except ClusterError as error:
             # A missing kind is 404 too, as "404 page not found"; that says nothing about the object.
             if error.status == 404 and error.reason == "NotFound":

@@ -272,12 +272,15 @@ def match(
     return Matching(tuple(verdicts), tuple(submissions))
 
 
-def exhausted(bindings: Iterable[Binding], after: str) -> tuple[Verdict, ...]:
-    """Error verdicts for the bindings behind `after`, when even the worker's budget has ended."""
+def exhausted(
+    bindings: Iterable[Binding],
+    after: str,
+    reason: str = reasons.BUDGET_EXHAUSTED,
+    message: str = "the budget of this event ended before this binding",
+) -> tuple[Verdict, ...]:
+    """Error verdicts for the bindings behind `after`, which nobody can ask any more."""
     return tuple(
-        _verdict(
-            binding, ERROR, reasons.BUDGET_EXHAUSTED, "the budget of this event ended before this binding"
-        )
+        _verdict(binding, ERROR, reason, message)
         for binding in sorted(bindings, key=lambda binding: binding.name)
         if binding.name > after
     )

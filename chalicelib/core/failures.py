@@ -59,6 +59,9 @@ TABLE = (
     Failure(None, "", "", WAIT, reasons.CLUSTER_AWAY),
 )
 
+# The codes of what is tried a few times only.
+GRACED = frozenset(row.code for row in TABLE if row.then == GRACE)
+
 
 def failure_of(error: LynceusError) -> Failure:
     """The row for what a call to the cluster raised; a network failure waits like any 5xx."""

@@ -57,6 +57,11 @@ BUDGET_EXHAUSTED = _reason(
     "even the worker's larger budget ran out before this binding",
     "make selectors cheaper, or fewer bindings per namespace",
 )
+BODY_GONE = _reason(
+    "body-gone",
+    "the event's body was erased, or its time was over, before this binding was asked",
+    "send the event again",
+)
 HEADER_NOT_KEPT = _reason(
     "header-not-kept",
     "asked again later, the selector reads a header that was not kept of this event, so nobody can say",

@@ -228,6 +228,9 @@ def reopen(submission: Submission, fresh: Submission, due: datetime) -> Submissi
     )
 
 
-def backoff(failures: int) -> timedelta:
-    """How long the sweep waits before it rings again: 30 s doubling to 15 minutes (rule 19)."""
-    return timedelta(seconds=min(30 * 2 ** max(0, min(failures, 10) - 1), 900))
+def backoff(waited: timedelta) -> timedelta:
+    """How long the sweep waits before it rings again: half of the time waited, from 30 s to 15 minutes (rule 19).
+
+    So whatever comes back is noticed after half as long again as it was away, at most.
+    """
+    return min(max(waited / 2, timedelta(seconds=30)), timedelta(minutes=15))

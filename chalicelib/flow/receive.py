@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core import reasons, webhooks
-from chalicelib.core.bindings import DOOR_STEPS, ERROR, Budget, Matching, match
+from chalicelib.core.bindings import DOOR_STEPS, ERROR, Budget, Matching, exhausted, match
 from chalicelib.core.errors import (
     BadRequest,
     BodyTooLarge,
@@ -460,7 +460,7 @@ def _again(
         return _repeat(arrival, latest, budget, ports, known)
     errors = any(verdict.outcome == ERROR for verdict in latest.verdicts)
     if not submissions or errors or any(s.progress.state not in SUCCEEDED for s in submissions):
-        return _repair(arrival, latest, submissions, ports, known)
+        return _repair(arrival, latest, submissions, budget, ports, known)
     if arrival.record.received_at - latest.received_at <= arrival.window:
         return _repeat(arrival, latest, budget, ports, known)
     epoch = latest.epoch + 1
@@ -484,6 +484,10 @@ def _repeat(
         return answer
     identity = event_id(digest_of("repeat", first.id, arrival.record.nonce))
     matching = match(arrival.event(identity), wanting, budget)
+    if matching.deferred_after is not None:
+        # The worker would ask those who want no repeats, too.
+        rest = exhausted(wanting, matching.deferred_after)
+        matching = Matching((*matching.verdicts, *rest), matching.submissions)
     verdicts, counts = fold(matching.verdicts)
     repeat = replace(
         arrival.record,
@@ -504,7 +508,8 @@ def _repeat(
 def _repair(
     arrival: Arrival,
     record: EventRecord,
-    submissions: Sequence[Submission],
+    before: Sequence[Submission],
+    budget: Budget,
     ports: Ports,
     known: KnownBindings,
 ) -> Answer:
@@ -512,17 +517,8 @@ def _repair(
     bindings = known.of(record.namespace)
     if bindings is None:
         return _duplicate(record, ports)
-    matching = match(arrival.event(record.id), bindings)
-    before = {submission.id: submission for submission in submissions}
-    now = ports.clock.now()
-    fresh: list[Submission] = []
-    reopened: list[tuple[Submission, Submission]] = []
-    for submission in with_due(matching.submissions, now):
-        old = before.get(submission.id)
-        if old is None:
-            fresh.append(submission)
-        elif old.progress.state not in SUCCEEDED:
-            reopened.append((old, reopen(old, submission, now + FIRST_SWEEP)))
+    matching = match(arrival.event(record.id), bindings, budget)
+    fresh, reopened = without_workflow(matching, before, ports.clock.now())
     to_run = [*fresh, *(after for _, after in reopened)]
     repaired = extended(record, matching, to_run)
     repaired = replace(repaired, repairs=record.repairs + 1)
@@ -541,6 +537,22 @@ def _repair(
     )
     ports.journal.count("repairs")
     return Answer(200, {}, {EVENT_ID: record.id})
+
+
+def without_workflow(
+    matching: Matching, before: Sequence[Submission], now: datetime
+) -> tuple[list[Submission], list[tuple[Submission, Submission]]]:
+    """What of the matching has no Workflow yet: new submissions, and ended ones (before, after) opened again."""
+    known = {submission.id: submission for submission in before}
+    fresh: list[Submission] = []
+    reopened: list[tuple[Submission, Submission]] = []
+    for submission in with_due(matching.submissions, now):
+        old = known.get(submission.id)
+        if old is None:
+            fresh.append(submission)
+        elif old.terminal and old.progress.state not in SUCCEEDED:
+            reopened.append((old, reopen(old, submission, now + FIRST_SWEEP)))
+    return fresh, reopened
 
 
 def extended(record: EventRecord, matching: Matching, to_run: Sequence[Submission]) -> EventRecord:
@@ -591,8 +603,8 @@ def ring(record: EventRecord, submissions: Sequence[Submission], ports: Ports) -
     """Ring for what is to be done about the event. The sweep does it again, so a failure costs a minute."""
     messages = [submission.pointer.to_message() for submission in submissions]
     if record.deferred_after is not None:
-        messages.append({"v": 1, "kind": "match", "event": record.id})
-    if any(verdict.outcome == ERROR for verdict in record.verdicts):
+        messages.append({"v": 1, "kind": "match", "event": record.id})  # and its worker rings for the errors
+    elif any(verdict.outcome == ERROR for verdict in record.verdicts):
         messages.append({"v": 1, "kind": "report", "event": record.id})
     if not messages:
         return

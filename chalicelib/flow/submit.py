@@ -16,6 +16,8 @@ failures of the ledger itself, where nothing can be written down.
 from __future__ import annotations
 
 import json
+import zlib
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,18 +25,19 @@ from typing import Any
 from chalicelib.core import reasons
 from chalicelib.core.bindings import ERROR, Matching, exhausted, managed, match
 from chalicelib.core.errors import BadRequest, Conflict, LynceusError, NotFound
-from chalicelib.core.failures import END, GRACE, GRACE_SECONDS, GRACE_TRIES
-from chalicelib.core.records import event_of, payload_of
+from chalicelib.core.failures import END, GRACE, GRACE_SECONDS, GRACE_TRIES, GRACED
+from chalicelib.core.records import EventRecord, event_of, payload_of
 from chalicelib.core.submissions import LEASE, Pointer, Submission, backoff, leased, wait
 from chalicelib.core.workflows import workflow_for
 from chalicelib.flow import crons
 from chalicelib.flow.attempts import BINDING, Over, Postponed, conclude, create, report, settle
 from chalicelib.flow.known import KnownBindings
-from chalicelib.flow.receive import arrival_of, arrive, extended, ring, with_due, worker_budget
+from chalicelib.flow.receive import arrival_of, arrive, extended, ring, without_workflow, worker_budget
 from chalicelib.ports import Ports
 from chalicelib.settings import Settings
 
 SHORT = timedelta(minutes=2)  # retries by doorbell end here; the sweep goes on
+LONGEST = 900.0  # seconds that an answer of the cluster may ask us to wait
 
 
 def work(body: str, ports: Ports, settings: Settings, known: KnownBindings) -> None:
@@ -45,19 +48,27 @@ def work(body: str, ports: Ports, settings: Settings, known: KnownBindings) -> N
             raise BadRequest("message of an unknown version")
         kind = message.get("kind")
         if kind == "submission":
-            task = Pointer.from_message(message)
+            task, tries = Pointer.from_message(message), int(message.get("tries") or 0)
         elif kind not in ("match", "report", "envelope"):
             raise BadRequest(f'message of unknown kind "{str(kind)[:40]}"')
         else:
             arrival = arrival_of(message) if kind == "envelope" else None
             event = str(message["event"]) if kind != "envelope" else ""
-    except (ValueError, KeyError, TypeError, ArithmeticError, OSError, LynceusError, RecursionError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        zlib.error,
+        LynceusError,
+        RecursionError,
+    ) as error:
         # Nobody can ever do anything with it: out of the way, with the reason (rule 20).
         ports.journal.error("message.unreadable", error=f"{type(error).__name__}: {error}"[:300])
         ports.queue.bury(body, f"{type(error).__name__}: {error}"[:250])
         return
     if kind == "submission":
-        submit(task, int(message.get("tries") or 0), ports, settings)
+        submit(task, tries, ports, settings)
     elif arrival is not None:
         arrive(arrival, worker_budget(ports, settings), ports, known)
     elif kind == "match":
@@ -164,16 +175,24 @@ def _postpone(postponed: Postponed, tries: int, ports: Ports) -> None:
     """Write down when it goes on, and ring for it where that is soon (rules 19, 23)."""
     submission, error, failure = postponed.submission, postponed.error, postponed.failure
     now = ports.clock.now()
-    first = submission.progress.first_failed_at or now
+    if failure.then == GRACE and submission.progress.reason not in GRACED:
+        # An outage before it used up nothing of the grace.
+        counted_anew = replace(submission.progress, failures=0, first_failed_at=None)
+        submission = replace(submission, progress=counted_anew)
+    waited = now - (submission.progress.first_failed_at or now)
     failures = submission.progress.failures + 1
-    over = failures >= GRACE_TRIES or now - first >= timedelta(seconds=GRACE_SECONDS)
+    over = failures >= GRACE_TRIES or waited >= timedelta(seconds=GRACE_SECONDS)
     if failure.then == END or (failure.then == GRACE and over):
         conclude(submission, "failed", failure.code, error.message, ports)
         postponed.when_over(error.message)
         return
-    pause = timedelta(seconds=error.retry_after or min(2.0**failures, 30.0))
-    soon = failure.then == GRACE or now - first < SHORT
-    until = now + (pause if soon else max(backoff(failures), pause))
+    if failure.then == GRACE:
+        seconds = GRACE_SECONDS / (GRACE_TRIES - 1)  # whoever sets it up has all of the grace for it
+    else:
+        seconds = min(error.retry_after or 2.0 ** min(failures, 5), LONGEST)
+    pause = timedelta(seconds=seconds)
+    soon = failure.then == GRACE or waited < SHORT
+    until = now + (pause if soon else max(backoff(waited), pause))
     # The sweep's time lies behind the doorbell's, so that one of them rings, and both if need be.
     due = until + timedelta(seconds=60) if soon else until
     waiting = wait(submission, due, failure.code, error.message, now, doubt=postponed.doubt)
@@ -183,7 +202,7 @@ def _postpone(postponed: Postponed, tries: int, ports: Ports) -> None:
         until=until.isoformat(), failures=failures, alarm=failure.alarm, message=error.message[:300],
     )  # fmt: skip
     ports.journal.count("retries")
-    ports.journal.count("waiting_seconds", (now - first).total_seconds(), "Seconds")
+    ports.journal.count("waiting_seconds", waited.total_seconds(), "Seconds")
     if failure.alarm:
         ports.journal.count("operator_needed")
     if soon:
@@ -216,37 +235,46 @@ def match_later(event_id: str, ports: Ports, settings: Settings, known: KnownBin
         )
         return  # the sweep rings again: the outbox keeps the event for as long as it is unmatched
     try:
-        body = ports.ledger.body(record)
-        payload = payload_of(record, body)
+        event = event_of(record, payload_of(record, ports.ledger.body(record)))
     except (NotFound, BadRequest) as error:
+        # Erased, or older than bodies are kept: nothing can be asked any more, so it must not wait for ever.
         ports.journal.error(
             "event.body_lost", namespace=record.namespace, event_id=record.id, error=error.message
         )
+        rest = exhausted(bindings.bindings, record.deferred_after, reasons.BODY_GONE, error.message)
+        _extend(record, Matching(rest, ()), ports)
         return
     budget = worker_budget(ports, settings)
-    event = event_of(record, payload)
-    while record.deferred_after is not None:
-        after = record.deferred_after
+    following: EventRecord | None = record
+    while following is not None and following.deferred_after is not None:
+        after = following.deferred_after
         matching = match(event, bindings, budget, after=after)
-        if matching.deferred_after == after or budget.out_of_time():
-            rest = (
-                exhausted(bindings.bindings, matching.deferred_after or after)
-                if matching.deferred_after is not None
-                else ()
-            )
+        reached = matching.deferred_after
+        if reached is not None and (reached == after or budget.out_of_time()):
+            rest = exhausted(bindings.bindings, reached)
             matching = Matching((*matching.verdicts, *rest), matching.submissions)
-        fresh = with_due(matching.submissions, ports.clock.now())
-        further = extended(record, matching, fresh)
-        counts = dict(record.counts)
-        for code, count in further.counts.items():
-            counts[code] = counts.get(code, 0) + count
-        further = replace(further, verdicts=(*record.verdicts, *further.verdicts), counts=counts)
-        try:
-            ports.ledger.extend(further, fresh, [])
-        except Conflict:
-            return  # another worker is at it
-        ring(replace(further, deferred_after=None), fresh, ports)
-        record = further
+        following = _extend(following, matching, ports)
+
+
+def _extend(record: EventRecord, matching: Matching, ports: Ports) -> EventRecord | None:
+    """The record with what further bindings said, stored and rung for; None where another worker is at it."""
+    # After a repair there may be submissions of bindings that are asked once more only now.
+    ids = {submission.id for submission in matching.submissions}
+    known = tuple(pointer for pointer in record.submissions if pointer.submission in ids)
+    before = ports.ledger.submissions(replace(record, submissions=known))
+    fresh, reopened = without_workflow(matching, before, ports.clock.now())
+    to_run = [*fresh, *(after for _, after in reopened)]
+    further = extended(record, matching, to_run)
+    counts = Counter(record.counts) + Counter(further.counts)
+    further = replace(further, verdicts=(*record.verdicts, *further.verdicts), counts=dict(counts))
+    try:
+        ports.ledger.extend(further, fresh, reopened)
+    except Conflict:
+        return None
+    # This worker goes on by itself, and the errors are reported once, at the end.
+    unfinished = further.deferred_after is not None
+    ring(replace(further, deferred_after=None, verdicts=()) if unfinished else further, to_run, ports)
+    return further
 
 
 def report_errors(event_id: str, ports: Ports) -> None:

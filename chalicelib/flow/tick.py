@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib.core.errors import Conflict, LynceusError
 from chalicelib.core.snapshots import Snapshot, next_snapshot, slim
-from chalicelib.core.submissions import backoff, digest_of
+from chalicelib.core.submissions import digest_of
 from chalicelib.flow import crons
 from chalicelib.ports import Health, Outstanding, Ports
 from chalicelib.settings import Settings
@@ -150,4 +150,4 @@ def _ring(outstanding: Outstanding, ports: Ports) -> bool:
     else:
         message = {"v": 1, "kind": "match", "event": outstanding.event_id}
     ports.queue.send([message], cron=outstanding.kind == "cron")
-    return ports.ledger.postpone(outstanding, ports.clock.now() + max(RING_AGAIN, backoff(0)))
+    return ports.ledger.postpone(outstanding, ports.clock.now() + RING_AGAIN)

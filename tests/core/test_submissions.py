@@ -130,7 +130,8 @@ def test_a_terminal_submission_is_due_no_more() -> None:
 
 
 def test_backoff_grows_from_half_a_minute_to_a_quarter_of_an_hour() -> None:
-    assert [backoff(n).total_seconds() for n in (0, 1, 2, 3, 6, 500)] == [30, 30, 60, 120, 900, 900]
+    waited = (0, 30, 90, 120, 600, 1800, 86400)
+    assert [backoff(timedelta(seconds=s)).total_seconds() for s in waited] == [30, 30, 45, 60, 300, 900, 900]
 
 
 def test_a_pointer_survives_its_message() -> None:

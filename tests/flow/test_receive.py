@@ -238,6 +238,25 @@ def test_rule_9_a_failed_submission_is_run_again_by_a_redelivery() -> None:
     assert world.submissions(first)[0].progress.state == "created"
 
 
+def test_rule_9_a_repair_reaches_bindings_that_no_single_transaction_holds() -> None:
+    world = World(
+        *(binding(f"b{number:03}") for number in range(200)), binding("z-broken", "payload.x.y == 1")
+    )
+    first = world.receive()
+    world.pass_time(2)
+    assert len(world.workflows()) == 200
+    world.cluster.apply(binding("z-broken", "true"))
+    world.clock.sleep(10)
+
+    world.receive()
+    world.pass_time(3)
+
+    record = world.record(first)
+    assert record.deferred_after is None
+    assert dict(record.counts) == {"matched": 201}
+    assert len(world.workflows()) == 201
+
+
 def test_rule_9_a_redelivery_of_an_event_without_a_match_asks_again() -> None:
     world = World(binding("on-push", "false"))
     first = world.receive()
@@ -432,6 +451,37 @@ def test_rule_11_the_ticks_word_opens_the_breaker_of_every_container() -> None:
     world.receive()
 
     assert asked_of_the_cluster(world) == before
+
+
+def test_rule_11_while_the_tick_calls_the_cluster_away_one_probe_each_half_minute_tries_it() -> None:
+    world = World()
+    world.tick()
+    world.plan.outage("cluster")
+    world.clock.sleep(60)
+    world.tick()
+    world.restart()
+    world.receive(world.delivery(guid="guid-0"))
+    world.plan.clear()  # it is back, and no tick has seen it yet
+    world.cluster.apply(binding("new"))
+
+    world.clock.sleep(31)
+    answers = [world.receive(world.delivery(guid=f"guid-{number}")) for number in (1, 2)]
+
+    assert [len(world.submissions(answer)) for answer in answers] == [2, 2]
+
+
+def test_rule_11_what_was_seen_after_the_snapshot_counts_while_the_cluster_is_away() -> None:
+    world = World()
+    world.tick()
+    world.clock.sleep(10)
+    world.cluster.apply(binding("new"))
+    world.receive(world.delivery(guid="guid-1"))
+    world.clock.sleep(10)
+    world.plan.outage("cluster")
+
+    answer = world.receive(world.delivery(guid="guid-2"))
+
+    assert len(world.submissions(answer)) == 2
 
 
 def test_rule_13_before_authentication_nothing_is_written() -> None:

@@ -9,9 +9,23 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import ClusterError, Unavailable
+from chalicelib.flow.receive import _ENVELOPED
 from chalicelib.flow.submit import work
+from chalicelib.settings import Settings
 from lynceus.local.faults import AFTER, BEFORE, KILLED, TIMEOUT, Fault
 from tests.world import World, account, binding, template
+
+CORRUPT = {
+    "v": 1,
+    "kind": "envelope",
+    "record": dict.fromkeys(_ENVELOPED, ""),
+    "account": ["argo", "github.com", ""],
+    "received_at": "2026-03-02T12:00:00+00:00",
+    "metadata": {},
+    "headers": [],
+    "window": 60,
+    "body": "bm8gemxpYg==",
+}
 
 
 def doorbell(world: World) -> dict[str, Any]:
@@ -123,10 +137,31 @@ def test_rule_23_a_template_that_is_just_being_made_is_waited_for() -> None:
     answer = world.receive()
     world.work()
     assert world.submissions(answer)[0].progress.state == "waiting"
+    for _ in range(5):
+        world.clock.sleep(10)
+        world.work()
     world.cluster.apply(template())
 
-    world.clock.sleep(20)
+    world.clock.sleep(10)
     world.work()
+
+    assert world.submissions(answer)[0].progress.state == "created"
+
+
+def test_rule_23_an_outage_uses_up_nothing_of_the_grace_behind_it() -> None:
+    world = World()
+    world.tick()
+    answer = world.receive()
+    world.plan.outage("cluster")
+    world.pass_time(30)
+    world.plan.clear()
+    world.cluster.deny("system:serviceaccount:argo:github.com", "create", "workflows")
+    while world.submissions(answer)[0].progress.reason != "not-allowed":
+        world.pass_time(1)
+    assert world.submissions(answer)[0].progress.state == "waiting"
+
+    world.cluster.allow("system:serviceaccount:argo:github.com", "create", "workflows")
+    world.pass_time(2)
 
     assert world.submissions(answer)[0].progress.state == "created"
 
@@ -218,6 +253,19 @@ def test_rule_19_a_cluster_away_for_a_day_is_waited_for_and_asked_ever_more_rare
     assert len(world.workflows()) == 1
 
 
+def test_rule_19_a_short_outage_costs_at_most_half_as_long_again() -> None:
+    world = World()
+    world.tick()
+    answer = world.receive()
+    world.plan.outage("cluster")
+    world.pass_time(6)
+    world.plan.clear()
+
+    world.pass_time(5)
+
+    assert world.submissions(answer)[0].progress.state == "created"
+
+
 def test_rule_23_a_retry_after_of_the_cluster_is_honoured() -> None:
     world = World()
     answer = world.receive()
@@ -234,13 +282,31 @@ def test_rule_23_a_retry_after_of_the_cluster_is_honoured() -> None:
     assert world.queue.messages[-1].visible_at - before >= timedelta(seconds=1)
 
 
+def test_a_cluster_that_asks_for_a_year_of_patience_is_asked_again_within_the_hour() -> None:
+    world = World()
+    answer = world.receive()
+    create = world.cluster.create
+
+    def throttled(account: Any, manifest: Any) -> Any:
+        raise ClusterError(429, "TooManyRequests", "slow down", retry_after=float("inf"))
+
+    world.cluster.create = throttled  # type: ignore[method-assign]
+    world.work()
+    world.cluster.create = create  # type: ignore[method-assign]
+    world.pass_time(60)
+
+    assert world.submissions(answer)[0].progress.state == "created"
+
+
 def test_rule_20_a_message_that_nobody_can_parse_is_buried_with_the_reason_and_others_go_on() -> None:
     world = World()
     for body in ("no json", "[]", '{"v": 9}', '{"v": 1, "kind": "dance"}', '{"v": 1, "kind": "submission"}',
-                 '{"v": 1, "kind": "envelope"}'):  # fmt: skip
+                 '{"v": 1, "kind": "envelope"}', json.dumps(CORRUPT), '{"v": 1, "kind": "match"}',
+                 '{"v": 1, "kind": "submission", "namespace": "a", "workflow": "b", "submission": "c", "tries": "x"}',
+                 "[" * 100_000):  # fmt: skip
         work(body, world.ports, world.settings, world.known)
 
-    assert len(world.queue.dead) == 6
+    assert len(world.queue.dead) == 10
     assert all(reason for _, reason in world.queue.dead)
 
 
@@ -306,3 +372,28 @@ def test_an_answer_of_500_after_the_create_does_not_double() -> None:
 
     assert len(world.workflows()) == 1
     assert world.submissions(answer)[0].progress.state == "existed"
+
+
+def test_an_event_whose_body_was_erased_before_its_bindings_were_asked_comes_to_an_end_that_says_so() -> None:
+    world = World(settings=Settings(door_seconds=-1.0))
+    answer = world.receive()
+    world.archive.erase_body(world.record(answer))
+
+    world.work()
+    world.pass_time(5)
+
+    record = world.record(answer)
+    assert record.deferred_after is None
+    assert [(verdict.outcome, verdict.reason) for verdict in record.verdicts] == [("error", "body-gone")]
+    assert world.queue.messages == []
+
+
+def test_rule_27_errors_of_bindings_that_were_asked_in_parts_are_reported_once() -> None:
+    broken = binding("a-broken", "payload.a.b == 1")
+    world = World(broken, *(binding(f"b{number:03}") for number in range(200)))
+    world.receive()
+
+    world.pass_time(2)
+
+    [report] = world.cluster.reports
+    assert report.count == 1
