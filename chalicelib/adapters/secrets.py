@@ -3,7 +3,8 @@
 A document is kept for five minutes, so a rotation would be noticed late; therefore whoever fails to
 authenticate makes the door ask again (`fresh`), at most every five seconds for a namespace, whatever strangers
 send. After a rotation the version before lends its secrets for 24 hours, so that senders can be changed one by
-one; taking the label AWSPREVIOUS off that version ends it (rule 15).
+one; taking the label AWSPREVIOUS off that version ends it at once, so what is lent is kept for five seconds only
+(rule 15).
 
 When Secrets Manager is away, what was last read keeps serving, however old: a removed client is refused at the
 next read that succeeds. Being away is never remembered as an answer.
@@ -120,9 +121,8 @@ class SecretsManagerClients:
         if left <= 0:
             return _Entry(clients, now + KEPT, now)
         previous = self._version(secret, "AWSPREVIOUS")
-        if previous is not None:
-            clients = _lent(clients, previous, secret)
-        return _Entry(clients, now + min(KEPT, left), now)
+        lent = _lent(clients, previous, secret) if previous is not None else clients
+        return _Entry(lent, now + min(KEPT if lent == clients else RENEWED, left), now)
 
     def _version(self, secret: str, stage: str) -> GetSecretValueResponseTypeDef | None:
         """The version of the secret with this label, None where there is none."""

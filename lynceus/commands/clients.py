@@ -22,13 +22,13 @@ import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from chalicelib.core.clients import entries_of, parse_clients
+from chalicelib.core.clients import entries_of, parse_clients, with_previous
 from chalicelib.core.errors import BadRequest, ClientError, LynceusError, NotFound, Unavailable
 from chalicelib.core.events import RFC1123_LABEL, Delivery
 from chalicelib.core.providers import PROVIDERS
@@ -124,6 +124,21 @@ class Document:
                 Description=f"Webhook clients of namespace {self.namespace} (Lynceus)",
             )  # fmt: skip
 
+    def lending(self, now: datetime) -> list[str]:
+        """The clients whose secrets of before still count, which the next change ends: only one version lends."""
+        try:
+            current = self._call("get_secret_value", SecretId=self.name)
+            before = self._call("get_secret_value", SecretId=self.name, VersionStage="AWSPREVIOUS")
+            clients = parse_clients(str(current.get("SecretString") or ""))
+            lent = with_previous(clients, parse_clients(str(before.get("SecretString") or "")))
+        except (NotFound, ClientError):
+            return []
+        if now - current["CreatedDate"] > timedelta(hours=LENT_HOURS):
+            return []
+        return [
+            client.name for client, has in zip(lent, clients, strict=True) if client.secrets != has.secrets
+        ]
+
     def previous(self) -> str:
         """The version that still lends its secrets, "" where none does."""
         versions = self._call("describe_secret", SecretId=self.name).get("VersionIdsToStages") or {}
@@ -167,6 +182,19 @@ def _entry(document: Document, name: str) -> tuple[dict[str, Any], dict[str, Any
     return entries, dict(entries[name])
 
 
+def _agreed(document: Document, question: str, options: argparse.Namespace, out: Output) -> bool:
+    """Whether a change may be stored; with "" it is asked only where the change ends what is still lent."""
+    lending = document.lending(datetime.now(UTC))
+    if lending:
+        out.line(
+            f"the secrets of before still count for {', '.join(lending)}; this change ends that: "
+            "senders that sign with them are refused",
+            colour="yellow",
+        )
+        question = question or "change it all the same?"
+    return not question or out.confirm(question, yes=options.yes)
+
+
 def _list(document: Document, _options: argparse.Namespace, out: Output) -> int:
     entries = document.read()
     clients = parse_clients(yaml.safe_dump(entries)) if entries else ()
@@ -207,9 +235,8 @@ def _put(document: Document, options: argparse.Namespace, out: Output) -> int:
             return USAGE
         entry[name] = yaml.safe_load(value)
     known = options.client in entries
-    if known and not out.confirm(
-        f'replace webhook client "{options.client}" of {document.namespace}?', yes=options.yes
-    ):
+    replacing = f'replace webhook client "{options.client}" of {document.namespace}?' if known else ""
+    if not _agreed(document, replacing, options, out):
         return NO
     document.write({**entries, options.client: entry})
     out.line(f'webhook client "{options.client}" {"replaced" if known else "added"} in {document.name}')
@@ -241,13 +268,13 @@ def _rotate(document: Document, options: argparse.Namespace, out: Output) -> int
         ):
             return NO
         document.revoke(version)
-        out.line("the secrets of before do not count any more; containers notice within five minutes")
+        out.line("the secrets of before do not count any more, within five seconds")
         out.data({"revoked": version})
         return DONE
     made = "" if options.secret_file else secrets.token_hex(20)
     entry.pop("secrets", None)
     entry["secret"] = made or _secret_of(options.secret_file)
-    if not out.confirm(f'give webhook client "{options.client}" a new secret?', yes=options.yes):
+    if not _agreed(document, f'give webhook client "{options.client}" a new secret?', options, out):
         return NO
     document.write({**entries, options.client: entry})
     out.line(
@@ -261,7 +288,7 @@ def _rotate(document: Document, options: argparse.Namespace, out: Output) -> int
 
 def _remove(document: Document, options: argparse.Namespace, out: Output) -> int:
     entries, _ = _entry(document, options.client)
-    if not out.confirm(f'refuse "{options.client}" from now on?', yes=options.yes):
+    if not _agreed(document, f'refuse "{options.client}" from now on?', options, out):
         return NO
     document.write({name: entry for name, entry in entries.items() if name != options.client})
     out.line(f'webhook client "{options.client}" removed: it is refused within five minutes')
@@ -318,7 +345,7 @@ def _import(document: Document, options: argparse.Namespace, out: Output) -> int
         return DONE
     # Checked before anybody is asked: an empty secret, which Argo takes, loads nowhere here.
     parse_clients(yaml.safe_dump({**entries, **new}))
-    if not out.confirm(f"store {len(new)} webhook clients in {document.name}?", yes=options.yes):
+    if not _agreed(document, f"store {len(new)} webhook clients in {document.name}?", options, out):
         return NO
     document.write({**entries, **new})
     out.line(f"{len(new)} webhook clients imported into {document.name}")

@@ -155,7 +155,7 @@ def test_a_version_before_that_does_not_load_lends_nothing(
     assert (secrets.webhook_clients("argo") or ())[0].secrets == ("new-secret",)
 
 
-def test_taking_the_label_off_the_version_before_revokes_it_at_the_next_read(
+def test_rule_15_taking_the_label_off_the_version_before_revokes_it_at_once(
     watched: Watched, secrets: SecretsManagerClients, clock: FakeClock
 ) -> None:
     first = watched.client.create_secret(Name=NAME("argo"), SecretString=document("old-secret"))
@@ -165,7 +165,19 @@ def test_taking_the_label_off_the_version_before_revokes_it_at_the_next_read(
         SecretId=NAME("argo"), VersionStage="AWSPREVIOUS", RemoveFromVersionId=first["VersionId"]
     )
     clock.sleep(RENEWED)
-    assert (secrets.webhook_clients("argo", fresh=True) or ())[0].secrets == ("new-secret",)
+    assert (secrets.webhook_clients("argo") or ())[0].secrets == ("new-secret",)
+
+
+def test_where_the_version_before_lends_nothing_the_document_is_kept_as_ever(
+    watched: Watched, secrets: SecretsManagerClients, clock: FakeClock
+) -> None:
+    watched.client.create_secret(Name=NAME("argo"), SecretString=document("a-secret"))
+    watched.client.put_secret_value(SecretId=NAME("argo"), SecretString=document("a-secret") + " ")
+    secrets.webhook_clients("argo")
+    reads = len(watched.reads)
+    clock.sleep(KEPT - 1)
+    secrets.webhook_clients("argo")
+    assert len(watched.reads) == reads
 
 
 def test_a_secret_kept_as_bytes_is_read_like_text(watched: Watched, secrets: SecretsManagerClients) -> None:

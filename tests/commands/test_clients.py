@@ -104,6 +104,21 @@ def test_rule_15_after_a_rotation_both_secrets_count_and_after_a_revocation_one(
     assert (code, read(manager)) == (0, (new,))
 
 
+def test_rule_15_a_change_that_ends_what_is_still_lent_is_made_only_after_a_yes(
+    manager: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["clients", "put", "a", "--type", "github"])
+    main(["clients", "rotate", "a", "--yes"])
+    rotated = read(manager)
+    capsys.readouterr()
+
+    assert main(["clients", "put", "b", "--type", "gitlab"]) == 1
+    assert "still count for a" in capsys.readouterr().out
+    assert read(manager) == rotated
+    assert main(["clients", "put", "b", "--type", "gitlab", "--yes"]) == 0
+    assert read(manager) == rotated[:1]
+
+
 def read(manager: Any) -> tuple[str, ...]:
     """The secrets that count, as the door reads them."""
     port = SecretsManagerClients(lambda: manager, lambda namespace: NAME, SystemClock())
