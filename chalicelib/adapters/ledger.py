@@ -48,6 +48,10 @@ PIECE = 350 * 1024  # bytes of an item's blob; an item may have 400 KB
 TRANSACTION_ITEMS = 100
 TRANSACTION_BYTES = 4 * 1024 * 1024
 INLINE = 8 * 1024  # bytes of compressed text that a submission carries itself
+OUTAGE = timedelta(
+    days=30
+)  # what is not done yet needs its pieces for so long at least, whatever the retention
+FORM = 1  # of the items, as the attribute `v`; what is one form older, or has none, is read too (rule 42)
 
 T = TypeVar("T")
 
@@ -105,10 +109,11 @@ class DynamoLedger:
 
     def keep(self, record: EventRecord, body: bytes, submissions: Sequence[Submission]) -> EventRecord | None:
         """See `chalicelib.ports.Ledger.keep`."""
-        if self._keep_bodies or record.deferred_after is not None:
-            self._put_pieces(
-                f"event#{record.id}", f"body#{record.digest}", zlib.compress(body, 6), record.received_at
-            )
+        deferred = record.deferred_after is not None
+        if self._keep_bodies or deferred:
+            kept_for = max(self._retention, OUTAGE) if deferred else self._retention
+            until = record.received_at + kept_for
+            self._put_pieces(f"event#{record.id}", f"body#{record.digest}", zlib.compress(body, 6), until)
         puts = [self._put(_head_item(record, self.expiry(record.received_at)), "attribute_not_exists(pk)")]
         puts += [self._put_submission(submission) for submission in submissions]
         try:
@@ -394,7 +399,8 @@ class DynamoLedger:
         return int(((moment or datetime.now(UTC)) + self._retention).timestamp())
 
     def _put(self, item: Item, condition: str, values: Item | None = None) -> dict[str, Any]:
-        put: dict[str, Any] = {"TableName": self.table, "Item": item, "ConditionExpression": condition}
+        formed = {**item, "v": {"N": str(FORM)}}
+        put: dict[str, Any] = {"TableName": self.table, "Item": formed, "ConditionExpression": condition}
         if values:
             put["ExpressionAttributeValues"] = values
         return {"Put": put}
@@ -415,7 +421,8 @@ class DynamoLedger:
         }
         if len(text) > INLINE:
             digest = hashlib.sha256(text).hexdigest()[:16]
-            self._put_pieces(key, f"text#{submission.id}#{digest}", text, _time_of(submission))
+            until = _time_of(submission) + max(self._retention, OUTAGE)
+            self._put_pieces(key, f"text#{submission.id}#{digest}", text, until)
             item["text_at"] = {"S": f"text#{submission.id}#{digest}"}
         else:
             item["text"] = {"B": text}
@@ -438,7 +445,7 @@ class DynamoLedger:
 
     # Blobs in pieces
 
-    def _put_pieces(self, pk: str, prefix: str, blob: bytes, moment: datetime | None) -> None:
+    def _put_pieces(self, pk: str, prefix: str, blob: bytes, until: datetime | None) -> None:
         pieces = [blob[at : at + PIECE] for at in range(0, len(blob), PIECE)] or [b""]
         for number, piece in enumerate(pieces):
             item: Item = {
@@ -447,8 +454,8 @@ class DynamoLedger:
                 "of": {"N": str(len(pieces))},
                 "blob": {"B": piece},
             }
-            if moment is not None:
-                item["expires"] = {"N": str(self.expiry(moment))}
+            if until is not None:
+                item["expires"] = {"N": str(int(until.timestamp()))}
             self.call(lambda item=item: self.client.put_item(TableName=self.table, Item=item))  # type: ignore[misc]
 
     def _get_pieces(self, pk: str, prefix: str) -> bytes | None:
@@ -475,7 +482,7 @@ class DynamoLedger:
                 return items
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
-    def _expire_pieces(self, pk: str, prefix: str, moment: datetime) -> None:
+    def _expire_pieces(self, pk: str, prefix: str, until: datetime) -> None:
         """Let pieces nobody points to any more go; best effort."""
         try:
             for item in self.pieces(pk, prefix):
@@ -484,7 +491,7 @@ class DynamoLedger:
                         TableName=self.table,
                         Key={"pk": item["pk"], "sk": item["sk"]},
                         UpdateExpression="SET expires = :at",
-                        ExpressionAttributeValues={":at": {"N": str(int(moment.timestamp()))}},
+                        ExpressionAttributeValues={":at": {"N": str(int(until.timestamp()))}},
                     )
                 )
         except LynceusError:
@@ -499,6 +506,9 @@ class DynamoLedger:
             )
         )
         item: Item | None = answer.get("Item")
+        if item and int(item.get("v", {"N": "0"})["N"]) > FORM:
+            # In the middle of an update, or after going back: who can read it comes later, and nothing is lost.
+            raise Unavailable(f"{pk} was written by a newer version of Lynceus: deploy that version again")
         return item
 
     def _write(self, puts: Sequence[dict[str, Any]]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -11,8 +14,10 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.adapters.ledger import DynamoLedger
+from chalicelib.core.errors import Unavailable
+from chalicelib.core.submissions import end, reopen
 from chalicelib.ports import Ledger
-from tests.adapters.contract_ledger import LedgerContract
+from tests.adapters.contract_ledger import BODY, FAR, NOW, LedgerContract, record, submission
 
 TABLE = "lynceus-test-ledger"
 
@@ -80,3 +85,53 @@ class TestDynamoLedger(LedgerContract):
     def ledger(self, dynamodb: None) -> Ledger:
         client: Any = OneCallAtATime(boto3.client("dynamodb", "us-east-1"))
         return DynamoLedger(lambda: client, TABLE)
+
+    def test_rule_42_items_carry_the_version_of_their_form_and_a_newer_one_is_not_guessed_at(
+        self, ledger: DynamoLedger
+    ) -> None:
+        kept = record()
+        ledger.keep(kept, b"{}", [])
+        key = {"pk": {"S": f"event#{kept.id}"}, "sk": {"S": "head"}}
+        names = {"#v": "v"}
+        item = ledger.item(f"event#{kept.id}", "head")
+        assert item is not None
+        assert item["v"] == {"N": "1"}
+
+        ledger.client.update_item(
+            TableName=TABLE, Key=key, UpdateExpression="REMOVE #v", ExpressionAttributeNames=names
+        )
+        assert ledger.event(kept.id) == kept
+        ledger.client.update_item(
+            TableName=TABLE, Key=key, UpdateExpression="SET #v = :v", ExpressionAttributeNames=names,
+            ExpressionAttributeValues={":v": {"N": "2"}},
+        )  # fmt: skip
+        with pytest.raises(Unavailable, match="newer version"):
+            ledger.event(kept.id)
+
+    def test_rule_19_what_is_not_over_has_no_end_that_an_outage_could_reach(self, dynamodb: None) -> None:
+        ledger = DynamoLedger(
+            lambda: boto3.client("dynamodb", "us-east-1"), TABLE, retention=timedelta(days=1)
+        )
+        kept = record(deferred_after="")
+        long = "".join(random.Random(7).choices("0123456789abcdef", k=40_000))
+        waiting = submission(kept.id, parameters=(("long", long),))
+        ledger.keep(kept, BODY, [waiting])
+
+        ends = {item["sk"]["S"].partition("#")[0]: item.get("expires") for item in all_items(ledger)}
+        assert ends.keys() == {"head", "body", "sub", "text"}
+        assert ends["head"] is None
+        assert ends["sub"] is None
+        for name in ("body", "text"):
+            assert int(ends[name]["N"]) == int((NOW + timedelta(days=30)).timestamp())
+
+        over = end(waiting, "failed", "name-taken", "taken", NOW)
+        ledger.advance(waiting, over)
+        [item] = [item for item in all_items(ledger) if item["sk"]["S"].startswith("sub#")]
+        assert int(item["expires"]["N"]) == int((NOW + timedelta(days=1)).timestamp())
+        ledger.extend(replace(kept, version=1), [], [(over, reopen(over, waiting, FAR))])
+        [item] = [item for item in all_items(ledger) if item["sk"]["S"].startswith("sub#")]
+        assert "expires" not in item
+
+
+def all_items(ledger: DynamoLedger) -> list[dict[str, Any]]:
+    return list(ledger.client.scan(TableName=TABLE)["Items"])
