@@ -7,6 +7,7 @@ webhook client, whose type, secret and options are those of the clients document
 
 from __future__ import annotations
 
+import argparse
 import hmac
 import json
 import uuid
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+
+import yaml
 
 from chalicelib.core.clients import WebhookClient
 from chalicelib.core.errors import BadRequest, NotFound
@@ -42,6 +45,25 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     query: Mapping[str, str] = field(default_factory=dict)
+
+
+def option(written: str) -> tuple[str, Any]:
+    """Name and value of `NAME=VALUE`: true, false, a list in brackets, otherwise the text as it is written.
+
+    Other than lists it is not YAML, to which a template `{timestamp}.{body}` is broken and a user name 0123 a number.
+    Raises ArgumentTypeError.
+    """
+    name, separator, value = written.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{written}: write NAME=VALUE")
+    if value in ("true", "false"):
+        return name, value == "true"
+    if not value.startswith("["):
+        return name, value
+    try:
+        return name, yaml.load(value, yaml.BaseLoader)  # noqa: S506  # texts only
+    except yaml.YAMLError:
+        raise argparse.ArgumentTypeError(f"{written}: write a list as [a, b]") from None
 
 
 def sample_names(type: str) -> list[str]:

@@ -35,7 +35,7 @@ from chalicelib.core.providers import PROVIDERS
 from chalicelib.core.webhooks import authenticate
 from chalicelib.settings import Settings, from_environment
 from lynceus import senders
-from lynceus.output import DONE, NO, USAGE, Output
+from lynceus.output import DONE, NO, Output
 
 HELP = "put, list, rotate, test and import webhook clients"
 ARGO_SECRET = "argo-workflows-webhook-clients"  # noqa: S105  # a name
@@ -64,8 +64,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         if name == "put":
             verb.add_argument("--type", required=True, choices=sorted(PROVIDERS), metavar="SENDER",
                               help=", ".join(sorted(PROVIDERS)))  # fmt: skip
-            verb.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
-                              help="an option of docs/webhook-clients.md, VALUE in YAML; may be repeated")  # fmt: skip
+            verb.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", type=senders.option,
+                              help="an option of docs/webhook-clients.md, lists as [a, b]; may be repeated")  # fmt: skip
         if name == "rotate":
             verb.add_argument(
                 "--revoke", action="store_true", help="end the secret of before at once; makes no new one"
@@ -228,12 +228,7 @@ def _put(document: Document, options: argparse.Namespace, out: Output) -> int:
     if options.type != "sns":
         made = "" if options.secret_file else secrets.token_hex(20)
         entry["secret"] = made or _secret_of(options.secret_file)
-    for option in options.option:
-        name, separator, value = option.partition("=")
-        if not separator:
-            out.error(f"--option {option}: write NAME=VALUE")
-            return USAGE
-        entry[name] = yaml.safe_load(value)
+    entry |= dict(options.option)
     known = options.client in entries
     replacing = f'replace webhook client "{options.client}" of {document.namespace}?' if known else ""
     if not _agreed(document, replacing, options, out):

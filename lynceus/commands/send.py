@@ -24,8 +24,8 @@ import urllib3
 from chalicelib.core.clients import parse_clients
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.providers import PROVIDERS
-from lynceus.output import DONE, NO, USAGE, Output
-from lynceus.senders import Request, sample, sample_names, signed
+from lynceus.output import DONE, NO, Output
+from lynceus.senders import Request, option, sample, sample_names, signed
 
 HELP = "send a signed sample delivery and show the answer"
 LOCAL = "http://127.0.0.1:2746/api/v1/events/argo/"
@@ -47,6 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--option",
         metavar="NAME=VALUE",
+        type=option,
         action="append",
         default=[],
         help="an option of the webhook client that decides how deliveries are signed; may be repeated",
@@ -64,13 +65,9 @@ def run(options: argparse.Namespace, out: Output) -> int:
         out.line("\n".join(sample_names(options.type)))
         out.data(sample_names(options.type))
         return DONE
-    pairs = [option.partition("=") for option in options.option]
-    if not all(separator for _, separator, _ in pairs):
-        out.error("--option takes NAME=VALUE")
-        return USAGE
     request = sample(options.type, options.sample, options.event_id)
     secret = (options.secret_file or options.secret).rstrip("\n")
-    entry = {"type": options.type, "secret": secret, **{name: value for name, _, value in pairs}}
+    entry = {"type": options.type, "secret": secret, **dict(options.option)}
     (client,) = parse_clients(json.dumps({"sender": entry}))
     if options.body is not None:
         request = Request(request.headers, options.body, request.query)

@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from chalicelib.adapters.clocks import SystemClock
 from chalicelib.adapters.secrets import SecretsManagerClients
+from chalicelib.core.signatures import Hmac
 from chalicelib.core.webhooks import parse_clients
 from lynceus.__main__ import main
 
@@ -65,6 +66,33 @@ def test_put_leaves_the_other_clients_as_they_are_written(manager: Any, tmp_path
     assert code == 0
     assert [clients[name].secrets for name in "abc"] == [("0123",), ("x",), ("new",)]
     assert clients["c"].verdicts is True
+
+
+def test_options_are_texts_as_they_are_written_but_for_lists_and_yes_or_no(manager: Any) -> None:
+    words = ["put", "a", "--type", "generic-hmac"]
+    for option in (
+        "header=X-Sig", "template={timestamp}.{body}", "timestamp_header=X-Ts", "tolerance=60", "prefix=0123",
+        "events=[Push Hook, 5]", 'discriminators=["a"]', "verdicts=true",
+    ):  # fmt: skip
+        words += ["--option", option]
+
+    assert main(["clients", *words]) == 0
+
+    (client,) = parse_clients(manager.get_secret_value(SecretId=NAME)["SecretString"])
+    assert isinstance(client.scheme, Hmac)
+    assert (client.scheme.template, client.scheme.tolerance, client.scheme.prefix) == (
+        "{timestamp}.{body}",
+        60,
+        "0123",
+    )
+    assert (client.events, client.discriminators, client.verdicts) == ({"Push Hook", "5"}, {"a"}, True)
+    assert main(["clients", "test", "a"]) == 0
+
+
+@pytest.mark.parametrize("option", ["header", "events=[a"])
+def test_an_option_that_cannot_be_read_is_a_mistake_of_usage(manager: Any, option: str) -> None:
+    assert main(["clients", "put", "a", "--type", "generic-hmac", "--option", option]) == 2
+    assert manager.list_secrets()["SecretList"] == []
 
 
 def test_a_client_is_replaced_only_after_a_yes(manager: Any) -> None:
