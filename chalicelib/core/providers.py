@@ -251,14 +251,26 @@ def _check_attributes(attributes: Any) -> None:
         raise BadRequest('CloudEvents specversion must be "1.0"')
 
 
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+def _unquoted(value: str) -> str:
+    quoted = _QUOTED.fullmatch(value)
+    return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else value
+
+
 def ce_attributes(headers: Headers) -> dict[str, str]:
-    """The `ce-` headers as attributes, percent-decoded once; BadRequest for repeats and for invalid UTF-8."""
+    """The `ce-` headers as attributes: a quoted string unquoted, then percent-decoded once.
+
+    Raises BadRequest for repeats and for invalid UTF-8.
+    Source: https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol-binding.md#3132-http-header-values
+    """
     attributes = {}
     for name, values in headers.items():
         if name.startswith("ce-"):
             try:
                 (value,) = values
-                attributes[name[3:]] = unquote_to_bytes(value).decode()
+                attributes[name[3:]] = unquote_to_bytes(_unquoted(value)).decode()
             except ValueError as error:
                 raise BadRequest(
                     f"header {name[:100]} must be there once, in percent-encoded UTF-8"
@@ -306,7 +318,13 @@ def cloudevent_items(headers: Headers, payload: Any) -> tuple[Item, ...]:
         )
     try:
         return tuple(
-            Item(event["type"], event["id"], event["source"], event, json.dumps(event).encode())
+            Item(
+                event["type"],
+                event["id"],
+                event["source"],
+                event,
+                json.dumps(event, ensure_ascii=False).encode(),
+            )
             for event in payload
         )
     except RecursionError as error:

@@ -65,7 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             verb.add_argument("--type", required=True, choices=sorted(PROVIDERS), metavar="SENDER",
                               help=", ".join(sorted(PROVIDERS)))  # fmt: skip
             verb.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", type=senders.option,
-                              help="an option of docs/webhook-clients.md, lists as [a, b]; may be repeated")  # fmt: skip
+                              help="an option of docs/webhook-clients.md, a list as [a, b]; repeatable")  # fmt: skip
         if name == "rotate":
             verb.add_argument(
                 "--revoke", action="store_true", help="end the secret of before at once; makes no new one"

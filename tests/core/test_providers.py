@@ -188,6 +188,20 @@ def test_attributes_in_headers_are_percent_decoded_once() -> None:
     assert cloudevent("source")(headers, None) == "/café%20"
 
 
+@pytest.mark.parametrize(
+    "value, subject",
+    [
+        ('"a b"', "a b"),
+        (r'"say \"hi\" \\"', 'say "hi" \\'),
+        ('"caf%C3%A9"', "café"),
+        ('a "b', 'a "b'),
+        ("%22a%22", '"a"'),
+    ],
+)
+def test_a_quoted_string_in_a_header_is_unquoted_before_it_is_decoded(value: str, subject: str) -> None:
+    assert cloudevent("subject")({**BINARY, "ce-subject": [value]}, None) == subject
+
+
 @pytest.mark.parametrize("value", ["%C0%A0", "%FF", "\ud800"])
 def test_invalid_utf8_in_an_attribute_is_refused(value: str) -> None:
     with pytest.raises(BadRequest, match="ce-subject"):
@@ -201,6 +215,8 @@ def test_the_events_of_a_batch_are_items_with_their_own_ids() -> None:
         ("u", "2", "/a"),
     ]
     assert json.loads(items[0].body) == items[0].payload == EVENT
+    (item,) = cloudevent_items(BATCH, [{**EVENT, "data": "é" * 1000}])
+    assert len(item.body) < 2100, "what is kept is about as large as what was sent"
     assert cloudevent_items(STRUCTURED, EVENT) == ()
 
 

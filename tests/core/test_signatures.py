@@ -396,7 +396,7 @@ SNS: Recorded = recorded(SAMPLES / "sns" / "notification.json")
 CERTIFICATE_URL = json.loads(SNS["body"])["SigningCertURL"]
 
 
-def _sns(fetched: list[str], **changed: Any) -> str:
+def _sns(fetched: list[str], headers: dict[str, list[str]] | None = None, **changed: Any) -> str:
     message = {**json.loads(SNS["body"]), **changed}
     body = json.dumps({key: value for key, value in message.items() if value is not None}).encode()
 
@@ -405,8 +405,9 @@ def _sns(fetched: list[str], **changed: Any) -> str:
         return str(SNS["config"]["certs"][CERTIFICATE_URL]).encode()
 
     scheme = Sns(tuple(SNS["config"]["topic_arns"]))
+    sent = {"x-amz-sns-message-type": ["Notification"], **(headers or {})}
     try:
-        scheme.verify({"x-amz-sns-message-type": ["Notification"]}, body, (), SNS["now"], certificates)
+        scheme.verify(sent, body, (), SNS["now"], certificates)
     except Unauthenticated as refused:
         return refused.detail
     return ""
@@ -461,10 +462,22 @@ def test_an_sns_message_is_refused_before_anything_is_fetched(changed: dict[str,
         {"SignatureVersion": 2},
         {"Signature": "AAAA"},
         {"Signature": "ü"},
+        {"Signature": json.loads(SNS["body"])["Signature"] + "\n"},
+        {"Signature": json.loads(SNS["body"])["Signature"][:-3] + "B=="},
     ],
 )
 def test_no_signed_value_of_an_sns_message_can_be_changed(changed: dict[str, Any]) -> None:
     assert _sns([], **changed) == "signature-mismatch"
+
+
+@pytest.mark.parametrize(
+    "name, key", [("x-amz-sns-message-id", "MessageId"), ("x-amz-sns-topic-arn", "TopicArn")]
+)
+def test_what_sns_repeats_in_headers_is_what_it_signed(name: str, key: str) -> None:
+    signed = json.loads(SNS["body"])[key]
+    assert _sns([], headers={name: [signed]}) == ""
+    for others in ([signed + "x"], [signed, signed], [""]):
+        assert _sns([], headers={name: others}) == "message-mismatch"
 
 
 def test_a_certificate_that_is_none_is_a_refusal() -> None:
