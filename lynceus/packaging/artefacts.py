@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import marshal
 import os
 import platform
@@ -47,6 +48,9 @@ class Rule:
             for folder in self.folders
         )
 
+
+# The AWS services that functions call; signing in to EKS is a computation and needs none.
+SERVICES = ("dynamodb", "secretsmanager", "sns", "sqs")
 
 RULES = (
     Rule(
@@ -86,12 +90,21 @@ RULES = (
         ),
     ),
     Rule(
+        "what checks the typed kinds: a stand-in for the one name that ApiClient asks of it is in REPLACED",
+        folders=("pydantic",),
+        keep=("__init__.py",),
+    ),
+    Rule("what it stands on", folders=("pydantic_core", "annotated_types", "typing_inspection")),
+    Rule(
+        "S3: a stand-in for the one name that boto3 asks of it is in REPLACED",
+        folders=("s3transfer",),
+        keep=("manager.py",),
+    ),
+    Rule(
         "the AWS services that no function calls",
         folders=("botocore/data",),
         keep=(
-            "dynamodb",
-            "secretsmanager",
-            "sqs",
+            *SERVICES,
             "endpoints.json",
             "partitions.json",
             "_retry.json",
@@ -105,9 +118,37 @@ RULES = (
     Rule("bytecode made elsewhere", suffixes=(".pyc",)),
 )
 
-# Importing any part of the Kubernetes client first imports all of them, by this file; the functions use
-# kubernetes.client alone.
-REPLACED = {"kubernetes/__init__.py": b'"""The Kubernetes client; its parts are imported by name."""\n'}
+# Files that say less in the package than where they come from: importing one name of theirs would drag in the rest.
+REPLACED = {
+    # The parts of the client are imported by name; here they would all be.
+    "kubernetes/__init__.py": "",
+    "kubernetes/utils/__init__.py": "",
+    # What ApiClient makes of an answer for the typed kinds, and a type it looks for in what it sends.
+    "kubernetes/client/api_response.py": """
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass
+class ApiResponse(Generic[T]):
+    status_code: int
+    data: T
+    headers: Any = None
+    raw_data: bytes = b""
+""",
+    "pydantic/__init__.py": """
+class SecretStr:
+    pass
+""",
+    # boto3 looks whether this class has a certain attribute.
+    "s3transfer/manager.py": """
+class TransferConfig:
+    pass
+""",
+}
+ENDPOINTS = "botocore/data/endpoints.json"
 
 # Chalice deploys to the version of Python that it runs on.
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -250,13 +291,27 @@ def _dependencies(requirements: Path, cache: Path, architecture: str) -> Path:
 def _write(target: Path, members: dict[str, Path], *, slim: bool) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
         for name, path in sorted(members.items()):
-            content = REPLACED.get(name, path.read_bytes()) if slim else path.read_bytes()
+            content = _slimmed(name, path.read_bytes()) if slim else path.read_bytes()
             # Readable by the user that Lambda runs as, executable where it is a library.
             package.writestr(_entry(name, 0o755 if ".so" in path.suffixes else 0o644), content)
             if slim and name.endswith(".py"):
                 compiled = _bytecode(content, name)
                 if compiled is not None:
                     package.writestr(_entry(importlib.util.cache_from_source(name), 0o644), compiled)
+
+
+def _slimmed(name: str, content: bytes) -> bytes:
+    """What the slim package holds of a file."""
+    if name in REPLACED:
+        return f'"""Stands in for more than the functions need."""\n{REPLACED[name]}'.encode()
+    if name == ENDPOINTS:
+        # A megabyte about four hundred services, read with the first client of every cold start.
+        document = json.loads(content)
+        for partition in document["partitions"]:
+            services = partition["services"]
+            partition["services"] = {one: services[one] for one in SERVICES if one in services}
+        return json.dumps(document, separators=(",", ":")).encode()
+    return content
 
 
 def _entry(name: str, mode: int) -> zipfile.ZipInfo:
