@@ -25,10 +25,9 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.events import Delivery
 from chalicelib.core.payloads import decode
-from chalicelib.flow import backfills, look, replay
+from chalicelib.flow import look, replay
 from chalicelib.flow.receive import Answer, receive
 from chalicelib.flow.submit import work as work_message
-from chalicelib.flow.tick import tick as tick_once
 
 
 class RawBodyChalice(Chalice):
@@ -106,6 +105,13 @@ def events(app: Chalice, namespace: str, discriminator: str) -> Response:
     return _respond("api", answer)
 
 
+def _backfills() -> Any:
+    # With them come calendars and all of cron, which a cold start for a webhook need not pay for.
+    from chalicelib.flow import backfills
+
+    return backfills
+
+
 Question = Callable[[wiring.Container, str, dict[str, str], Mapping[str, str], Any], Any]
 
 # What people ask of the record: (container, Authorization, names in the path, query, JSON body) → JSON.
@@ -141,10 +147,10 @@ QUESTIONS: Mapping[str, Question] = {
     "by_workflow": lambda c, who, path, _, __: look.by_workflow(
         who, path["namespace"], path["name"], c.ports, c.settings
     ),
-    "cron_history": lambda c, who, path, query, _: backfills.history(
+    "cron_history": lambda c, who, path, query, _: _backfills().history(
         who, path["namespace"], path["name"], query, c.ports, c.settings
     ),
-    "cron_runs": lambda c, who, path, _, body: backfills.make_up(
+    "cron_runs": lambda c, who, path, _, body: _backfills().make_up(
         who, path["namespace"], path["name"], body, c.ports, c.settings
     ),
     "replay": lambda c, who, path, _, body: replay.replay(
@@ -195,6 +201,8 @@ def list_options(query: Mapping[str, str]) -> dict[str, str]:
 
 def tick(event: CloudWatchEvent) -> None:
     """One minute."""
+    from chalicelib.flow.tick import tick as tick_once
+
     container = wiring.container("tick")
     with container.journal.within(function="tick", scheduled=event.to_dict().get("time", "")):
         tick_once(container.ports, container.settings)

@@ -29,7 +29,6 @@ from chalicelib.core.failures import END, GRACE, GRACE_SECONDS, GRACE_TRIES, GRA
 from chalicelib.core.records import EventRecord, event_of, payload_of
 from chalicelib.core.submissions import LEASE, Pointer, Submission, backoff, leased, wait
 from chalicelib.core.workflows import workflow_for
-from chalicelib.flow import crons
 from chalicelib.flow.attempts import BINDING, Over, Postponed, conclude, create, report, settle
 from chalicelib.flow.known import KnownBindings
 from chalicelib.flow.receive import arrival_of, arrive, extended, ring, without_workflow, worker_budget
@@ -95,6 +94,9 @@ def submit(pointer: Pointer, tries: int, ports: Ports, settings: Settings) -> No
         return
     try:
         if submission.kind == "cron":
+            # Calendars are not for those who only turn events into Workflows: a cold start would pay.
+            from chalicelib.flow import crons
+
             crons.decide_run(submission, ports, settings)
         else:
             _run(submission, ports, settings)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal, NoReturn
 
-from chalicelib.core.expressions import explanations, hints, metadata
+from chalicelib.core.expressions import explanations, hints
 from chalicelib.core.expressions.checker import Natures, check, nature_of_constant, nature_of_value
 from chalicelib.core.expressions.closures import Binding, Frame, bind
 from chalicelib.core.expressions.evaluator import Evaluator
@@ -163,7 +163,12 @@ class Expression:
 
     def checked(self, env: Mapping[str, Any], functions: Functions | None) -> Program:
         """The program, made anew."""
-        constants = metadata.constants() if functions else {}
+        constants: Mapping[str, Any] = {}
+        if functions:
+            # Few bindings have metadata expressions, and sprig and jsonpath are half of what this package imports.
+            from chalicelib.core.expressions import metadata
+
+            constants = metadata.constants()
         natures: dict[str, Nature] = {name: nature_of_value(value) for name, value in env.items()}
         natures.update({name: nature_of_constant(value) for name, value in constants.items()})
         overridden = NAMES.intersection(natures)
