@@ -6,6 +6,7 @@ revisions); the other modules are one subject each:
 
     kinds, resources, openapi    what is served, and how it describes itself
     schemas, objects, strategies what an object must look like
+    misfits                      what does not fit its field, as Go says it
     fieldsets, patches           who owns which field, and how it changes
     access, tokens, reviews      who may do what
     selectors, tables            which objects, and how they are shown

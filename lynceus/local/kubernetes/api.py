@@ -153,7 +153,7 @@ class Api:
     def _dispatch(self, call: Call) -> Response:
         wanted, method = call.wanted, call.request.method
         if method == "OPTIONS":
-            raise not_supported_on(call.resource.named()) if call.resource.custom else method_not_allowed()
+            raise _unsupported(call)
         if wanted.subresource:
             return self._subresource(call)
         verb = {"POST": "create"}.get(method, wanted.verb)
@@ -162,7 +162,7 @@ class Api:
                 raise bad_request("name must be provided")
             raise method_not_allowed()
         if verb not in call.resource.verbs:
-            raise method_not_allowed()
+            raise _unsupported(call)
         if not call.resource.stored:
             return self._review(call)
         if verb == "watch":
@@ -191,7 +191,7 @@ class Api:
             call.request.method, call.wanted.verb
         )
         if verb not in known[2]:
-            raise method_not_allowed()
+            raise _unsupported(call)
         if name == "token":
             return self._token(call)
         if verb == "get":
@@ -204,6 +204,9 @@ class Api:
     def _non_resource(self, request: Request) -> Response:
         path = request.path.rstrip("/") or "/"
         parts = path.strip("/").split("/")
+        routed = path == "/version" or parts[0] == "api" or (len(parts) > 2 and parts[1] in BUILT_IN_GROUPS)
+        if routed and request.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
         if path in ("/healthz", "/livez", "/readyz"):
             return Response(200, b"ok", TEXT)
         if path == "/version":
@@ -273,7 +276,9 @@ class Api:
             return answer(200, listed)
         group, rest = ("", parts[1:]) if core else (parts[1], parts[2:])
         versions = ["v1"] if core else self.catalogue.groups().get(group, [])
-        if not versions or len(rest) > 1 or (rest and rest[0] not in versions):
+        if not versions or (rest and rest[0] not in versions):
+            if core or group in BUILT_IN_GROUPS:
+                raise no_such_resource()
             return page_not_found()
         if not rest:
             return answer(200, legacy_group(group, versions))
@@ -350,6 +355,13 @@ class Api:
             review["metadata"]["managedFields"] = managed
         head = {"kind": kind, "apiVersion": call.resource.api_version}
         return answer(201, head | review)
+
+
+def _unsupported(call: Call) -> Refusal:
+    """405 for a verb that the resource does not have; the two parts of the server word it each in its way."""
+    if call.resource.custom:
+        return not_supported_on(call.resource.named(), call.wanted.verb)
+    return method_not_allowed()
 
 
 def _is_in_scope(resource: Resource, wanted: Attributes) -> bool:

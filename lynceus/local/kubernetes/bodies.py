@@ -29,17 +29,13 @@ class Unreadable(BadRequest):
 
 
 def read_json(body: bytes) -> tuple[Any, list[str]]:
-    """The value and the paths of its duplicate keys; raises Unreadable."""
-    doubled: list[tuple[dict[str, Any], str]] = []
+    """The value and the paths of its duplicate keys, as they come; raises Unreadable."""
+    doubled: dict[int, tuple[dict[str, Any], list[tuple[str, Any]]]] = {}
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(found)
         if len(value) != len(found):
-            seen: set[str] = set()
-            for name, _ in found:
-                if name in seen:
-                    doubled.append((value, name))
-                seen.add(name)
+            doubled[id(value)] = value, found  # the value is held, so that its id stays its own
         return value
 
     try:
@@ -51,24 +47,30 @@ def read_json(body: bytes) -> tuple[Any, list[str]]:
         raise Unreadable("exceeded max depth") from None
     if body.count(b"{") + body.count(b"[") > DEEPEST:  # fewer brackets cannot be nested too deep
         _check_size(value)
-    return value, [path for twice, name in doubled for path in _paths(value, twice, name, "")]
+    return value, _duplicates(value, "", doubled) if doubled else []
 
 
 def _no_constant(name: str) -> Any:
     raise Unreadable(f"invalid character '{name[0]}' looking for beginning of value")
 
 
-def _paths(value: Any, twice: dict[str, Any], name: str, path: str) -> list[str]:
-    """Where in the value that very object stands."""
-    if value is twice:
-        return [f"{path}.{name}".lstrip(".")]
+def _duplicates(
+    value: Any, path: str, doubled: dict[int, tuple[dict[str, Any], list[tuple[str, Any]]]]
+) -> list[str]:
+    """The paths of keys that their object had before, each path once."""
+    found: dict[str, None] = {}
     if isinstance(value, dict):
-        return [found for key, item in value.items() for found in _paths(item, twice, name, f"{path}.{key}")]
-    if isinstance(value, list):
-        return [
-            found for at, item in enumerate(value) for found in _paths(item, twice, name, f"{path}[{at}]")
-        ]
-    return []
+        seen: set[str] = set()
+        for name, item in doubled[id(value)][1] if id(value) in doubled else value.items():
+            where = f"{path}.{name}" if path else name
+            if name in seen:
+                found[where] = None
+            seen.add(name)
+            found |= dict.fromkeys(_duplicates(item, where, doubled))
+    elif isinstance(value, list):
+        for at, item in enumerate(value):
+            found |= dict.fromkeys(_duplicates(item, f"{path}[{at}]", doubled))
+    return list(found)
 
 
 def _go_error(error: json.JSONDecodeError) -> str:
@@ -83,6 +85,15 @@ def _go_error(error: json.JSONDecodeError) -> str:
     if at >= len(text) or error.msg.startswith("Unterminated string"):
         return "unexpected end of JSON input"
     shown = f"invalid character {_go_character(text[at])}"
+    for literal in ("true", "false", "null"):
+        known = next((n for n in range(len(literal), 0, -1) if text.startswith(literal[:n], at)), 0)
+        if known and error.msg.startswith("Expecting value"):
+            if at + known >= len(text):
+                return "unexpected end of JSON input"
+            wrong = _go_character(text[at + known])
+            return (
+                f"invalid character {wrong} in literal {literal} (expecting {_go_character(literal[known])})"
+            )
     if error.msg.startswith("Expecting property name") or (trailing and text[at] == "}"):
         return f"{shown} looking for beginning of object key string"
     if error.msg.startswith("Expecting value") or trailing:
@@ -133,10 +144,21 @@ def read_yaml(body: bytes) -> Any:
     """The document; raises Unreadable."""
     try:
         value = yaml.load(body, Loader=_Loader)  # noqa: S506 - a safe loader, with fewer resolvers
+    except yaml.MarkedYAMLError as error:
+        raise Unreadable(_go_yaml_error(error)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unreadable(f"yaml: {' '.join(str(error).split())}") from None
     _check_size(value)
     return _string_keys(value)
+
+
+def _go_yaml_error(error: yaml.MarkedYAMLError) -> str:
+    """The complaint as go-yaml, a port of the same parser, words it."""
+    mark = error.context_mark if error.context_mark and error.context_mark.line else error.problem_mark
+    line = mark.line if mark else 0
+    if line and isinstance(error, yaml.scanner.ScannerError):
+        line += 1  # the scanner has not yet counted the line it is in
+    return f"yaml: line {line}: {error.problem}" if line else f"yaml: {error.problem}"
 
 
 def _string_keys(value: Any) -> Any:
@@ -179,7 +201,7 @@ def read(body: bytes, content_type: str, message: str) -> tuple[Any, list[str]]:
         return read_json(body)
     if form == YAML:
         return read_yaml(body), []
-    if form == PROTOBUF and message:
+    if form == PROTOBUF and (message or not body.startswith(protobufs.MAGIC)):
         try:
             return protobufs.read(body, message), []
         except protobufs.Garbled as error:

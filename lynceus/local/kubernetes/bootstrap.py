@@ -14,7 +14,7 @@ import yaml
 
 Object = dict[str, Any]
 
-NAMESPACES: Final = ("default", "kube-system")
+NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
 _RBAC: Final = "rbac.authorization.k8s.io"
 _EVERYBODY: Final = ("system:authenticated", "system:unauthenticated")
 _READ: Final = ["get", "list", "watch"]

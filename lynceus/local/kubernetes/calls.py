@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from lynceus.local.kubernetes.access import Attributes
 from lynceus.local.kubernetes.exchanges import Form, Request
 from lynceus.local.kubernetes.resources import Resource
 from lynceus.local.kubernetes.selectors import FieldTerm, field_terms, label_selector, matches_fields
-from lynceus.local.kubernetes.statuses import invalid_options, invalid_value, too_long, unsupported
+from lynceus.local.kubernetes.statuses import Cause, invalid_options, invalid_value, too_long, unsupported
 from lynceus.local.kubernetes.stores import key_of
 from lynceus.local.kubernetes.strategies import Strategy
 from lynceus.local.kubernetes.tokens import User
@@ -86,30 +86,35 @@ class Selection:
         return matches_fields(instance, self.fields)
 
 
-def options_of(request: Request, kind: str) -> Options:
-    """The parameters of a writing request; `kind` is the options object they stand for; raises Refusal 422."""
+def options_of(request: Request, kind: str, earlier: Iterable[Cause] = ()) -> Options:
+    """The parameters of a writing request; `kind` is the options object they stand for.
+
+    Raises Refusal 422 with all that is wrong with them, after what was found `earlier`.
+    """
     validation = request.parameter("fieldValidation")
     manager = request.parameter("fieldManager")
-    if any(not character.isprintable() for character in manager):
-        detail = "should only contain printable characters"
-        raise invalid_options(kind, invalid_value("fieldManager", manager, detail))
-    if len(manager.encode()) > 128:
-        raise invalid_options(kind, too_long("fieldManager", 128))
-    dry = dry_run(request.query.get("dryRun") or [], kind)
+    dry = request.query.get("dryRun") or []
+    causes = [*earlier, *_manager_findings(manager), *dry_run_findings(dry)]
     if validation not in ("", "Ignore", "Strict", "Warn"):
-        raise invalid_options(
-            kind, unsupported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn"))
-        )
+        causes.append(unsupported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
+    if causes:
+        raise invalid_options(kind, *causes)
     agent = request.header("user-agent").partition("/")[0]
-    return Options(manager or agent or "unknown", validation or "Warn", dry, request.flag("force"))
+    return Options(manager or agent or "unknown", validation or "Warn", bool(dry), request.flag("force"))
 
 
-def dry_run(values: Any, kind: str) -> bool:
-    """Whether nothing is to be kept; raises Refusal 422 for any other value than All."""
-    listed = [value for value in values if value] if isinstance(values, list) else [str(values)]
-    if any(value != "All" for value in listed):
-        raise invalid_options(kind, unsupported("dryRun", listed, ("All",)))
-    return bool(listed)
+def _manager_findings(manager: str) -> list[Cause]:
+    found = [too_long("fieldManager", 128)] if len(manager.encode()) > 128 else []
+    for at, character in enumerate(manager):
+        if not character.isprintable():
+            detail = f"invalid character U+{ord(character):04X} (at position {len(manager[:at].encode())})"
+            found.append(invalid_value("fieldManager", manager, detail))
+    return found
+
+
+def dry_run_findings(values: list[str]) -> list[Cause]:
+    """What is wrong with the values of dryRun: any other than All."""
+    return [unsupported("dryRun", values, ("All",))] if any(value != "All" for value in values) else []
 
 
 def selection_of(call: Call) -> Selection:

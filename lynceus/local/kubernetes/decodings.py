@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
-from lynceus.local.kubernetes import bodies, fieldsets, kinds, objects, patches, schemas
+from lynceus.local.kubernetes import bodies, fieldsets, kinds, misfits, objects, patches, schemas
 from lynceus.local.kubernetes.bodies import Unreadable, unrecognized
 from lynceus.local.kubernetes.calls import Call, Options
 from lynceus.local.kubernetes.resources import Resource
@@ -17,6 +17,7 @@ from lynceus.local.kubernetes.statuses import Refusal, bad_request, body_too_lar
 
 Object = dict[str, Any]
 
+_UNTYPED: Final = "couldn't get version/kind; json parse error: "
 _TYPE_META: Final = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 )
@@ -31,28 +32,31 @@ def read_object(call: Call, options: Options) -> Object:
     try:
         value, doubled = bodies.read(body, content_type, resource.message)
     except Unreadable as error:
-        prefix = "" if "yaml" in content_type else "couldn't get version/kind; json parse error: "
-        raise unrecognized(resource.kind, f"{prefix}{error}", body) from None
+        in_json = content_type.partition(";")[0].strip().lower() in ("", bodies.JSON)
+        raise unrecognized(resource.kind, f"{_UNTYPED if in_json else ''}{error}", body) from None
+    value = {} if value is None else value
     if not isinstance(value, dict):
-        detail = f"couldn't get version/kind; json parse error: {_not_into(value, _TYPE_META)}"
-        raise unrecognized(resource.kind, detail, body)
-    check_type(call, value, body)
+        raise unrecognized(resource.kind, f"{_UNTYPED}{_not_into(value, _TYPE_META)}", body)
+    for name in ("apiVersion", "kind"):
+        if not isinstance(value.get(name) or "", str):
+            found = misfits.go_type_of(value[name])
+            detail = f"json: cannot unmarshal {found} into Go struct field .{name} of type string"
+            raise unrecognized(resource.kind, f"{_UNTYPED}{detail}", body)
+    if resource.custom and not value.get("kind"):
+        text = body.decode("utf-8", "replace") or "null"
+        raise unrecognized(resource.kind, f"Object 'Kind' is missing in '{text}'", body)
+    check_version(call, value)
     decode(call, value, doubled, options)
     return value
 
 
-def check_type(call: Call, value: Object, body: bytes) -> None:
-    """Raises Refusal 400 for a document of another kind than the path's."""
+def check_version(call: Call, value: Object) -> None:
+    """Raises Refusal 400 for a document of another version than the path's; built-in kinds may leave theirs out."""
     resource = call.resource
-    if resource.custom:
-        for name, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
-            if not value.get(name):
-                text = body.decode("utf-8", "replace")
-                raise unrecognized(resource.kind, f"Object '{shown}' is missing in '{text}'", body)
-    else:
+    if not resource.custom:
         value["kind"] = value.get("kind") or resource.kind
         value["apiVersion"] = value.get("apiVersion") or resource.api_version
-    version = str(value["apiVersion"])
+    version = value.get("apiVersion") or ""
     if version != resource.api_version:
         if resource.custom and version.rpartition("/")[0] == resource.group:
             # Of a version nobody knows the fields of, every field is unknown.
@@ -63,7 +67,7 @@ def check_type(call: Call, value: Object, body: bytes) -> None:
             f"the expected API version ({resource.api_version})"
         )
     if not resource.custom and value["kind"] != resource.kind:
-        kind = str(value["kind"])
+        kind = value["kind"]
         raise bad_request(
             f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
             f'no kind "{kind}" is registered for version "{version}" in scheme'
@@ -76,13 +80,16 @@ def decode(call: Call, value: Object, doubled: list[str], options: Options) -> N
     schema = resource.schema
     if resource.custom:
         unknown = _decode_metadata(call, value)
-        unknown += schemas.prune(value, schema)
+        if value.get("kind") == resource.kind:
+            unknown += schemas.prune(value, schema)
     else:
-        error = objects.decoding_error(value, schema, struct=resource.kind)
+        error = misfits.decoding_error(value, schema, struct=resource.kind)
         if error:
             raise _undecodable(resource, error)
-        unknown = schemas.prune(value, schema)
-        unknown += _decode_metadata(call, value)
+        misfits.fill_nulls(value, schema)
+        # Typed decoding meets fields as they come, and metadata comes first by custom.
+        unknown = _decode_metadata(call, value)
+        unknown += schemas.prune(value, schema)
     findings = [f'duplicate field "{path}"' for path in doubled] + [
         f'unknown field "{path}"' for path in unknown
     ]
@@ -103,9 +110,10 @@ def _decode_metadata(call: Call, value: Object) -> list[str]:
     if metadata is None:
         metadata = value["metadata"] = {}
     struct = "ObjectMeta" if call.resource.custom else call.resource.kind
-    error = objects.decoding_error(metadata, objects.METADATA, struct=struct)
+    error = misfits.decoding_error(metadata, objects.METADATA, struct=struct)
     if error:
         raise _undecodable(call.resource, error)
+    misfits.fill_nulls(metadata, objects.METADATA)
     for name in [name for name, item in metadata.items() if item in (None, "", [], {})]:
         del metadata[name]
     return schemas.prune(metadata, objects.METADATA, path="metadata")

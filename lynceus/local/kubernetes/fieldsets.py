@@ -248,12 +248,10 @@ def record_update(
     """The managedFields after `owner` wrote `new` over `old`.
 
     `sent` are the entries that came with the request: a client may replace them (an empty list of one entry
-    resets them), otherwise those of `old` go on.
+    resets them, so that only this change is owned), otherwise those of `old` go on.
     """
-    if sent == [{}]:
-        return []
     before = Ownership.of(sent)
-    if not before.fields:
+    if not before.fields and sent != [{}]:
         before = Ownership.of(old.get("metadata", {}).get("managedFields"))
     change = compare(old, new, schema)
     before.release(change.taken | change.removed)

@@ -403,7 +403,7 @@ _SCALARS: Final[dict[str, dict[str, Any]]] = {
     "string": {"type": "string"},
     "bytes": {"type": "string", "format": "byte"},
     "Time": {"type": "string", "format": "date-time", "nullable": True},
-    "MicroTime": {"type": "string", "format": "date-time", "nullable": True},
+    "MicroTime": {"type": "string", "format": "micro-time", "nullable": True},
     "int32": {"type": "integer", "format": "int32"},
     "int64": {"type": "integer", "format": "int64"},
     "bool": {"type": "boolean"},

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from lynceus.local.kubernetes import kinds
-from lynceus.local.kubernetes.schemas import Schema, child
 from lynceus.local.kubernetes.selectors import key_faults, value_faults
 from lynceus.local.kubernetes.statuses import (
     Cause,
@@ -64,7 +63,8 @@ def name_faults(name: str, form: str, *, prefix: bool = False) -> list[str]:
         if name in (".", ".."):
             return [f"may not be '{name}'"]
         return [f"may not contain '{bad}'" for bad in ("/", "%") if bad in name]
-    checked = name[:-1] + "a" if prefix and len(name) > 1 and name.endswith("-") else name
+    # The server takes the character before a dash at the end away, too.
+    checked = name[:-2] + "a" if prefix and len(name) > 1 and name.endswith("-") else name
     longest, pattern, rule = (
         (63, _LABEL, _LABEL_RULE) if form == "label" else (253, _SUBDOMAIN, _SUBDOMAIN_RULE)
     )
@@ -82,7 +82,7 @@ def check_metadata(metadata: Object, *, namespaced: bool, form: str) -> list[Cau
     name = metadata.get("name")
     if not name:
         causes.append(required("metadata.name", "name or generateName is required"))
-    elif not prefix or not causes:
+    else:
         causes += [invalid_value("metadata.name", name, fault) for fault in name_faults(name, form)]
     if namespaced and not metadata.get("namespace"):
         causes.append(required("metadata.namespace"))
@@ -100,20 +100,50 @@ def check_mutable_metadata(metadata: Object) -> list[Cause]:
         causes += [invalid_value("metadata.annotations", key, fault) for fault in key_faults(key.lower())]
     if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > MOST_ANNOTATED:
         causes.append(too_long("metadata.annotations", MOST_ANNOTATED))
-    for owner in metadata.get("ownerReferences") or ():
+    owners = metadata.get("ownerReferences") or []
+    for owner in owners:
         causes += [
-            invalid_value(f"metadata.ownerReferences.{name}", "", text)
+            invalid_value(f"metadata.ownerReferences.{name}", owner.get(name, ""), text)
             for name, text in (
                 ("apiVersion", "version must not be empty"),
                 ("kind", "must not be empty"),
                 ("name", "must not be empty"),
                 ("uid", "must not be empty"),
             )
-            if not owner.get(name)
+            if not owner.get(name) or (name == "apiVersion" and owner[name].count("/") > 1)
         ]
-    for finalizer in metadata.get("finalizers") or ():
+        if (owner.get("apiVersion"), owner.get("kind")) == ("v1", "Event"):
+            detail = "/v1, Kind=Event is disallowed from being an owner"
+            causes.append(invalid_value("metadata.ownerReferences", _in_order(owner), detail))
+    causes += _check_controllers(owners)
+    finalizers = metadata.get("finalizers") or []
+    for finalizer in finalizers:
         causes += [invalid_value("metadata.finalizers", finalizer, fault) for fault in key_faults(finalizer)]
+    if {"orphan", "foregroundDeletion"} <= set(finalizers):
+        detail = "finalizer orphan and foregroundDeletion cannot be both set"
+        causes.append(invalid_value("metadata.finalizers", finalizers, detail))
     return causes
+
+
+def _in_order(owner: Object) -> Object:
+    return {name: owner[name] for name in kinds.MESSAGES["OwnerReference"].fields if name in owner}
+
+
+def _check_controllers(owners: list[Object]) -> list[Cause]:
+    """One finding per owner after the first that claims to be the controller."""
+    claims = [
+        f"{owner.get('kind', '')}/{owner.get('name', '')}" for owner in owners if owner.get("controller")
+    ]
+    shown = [_in_order(owner) for owner in owners]
+    return [
+        invalid_value(
+            "metadata.ownerReferences",
+            shown,
+            'Only one reference can have Controller set to true. Found "true" in references for '
+            f"{claims[0]} and {claim}",
+        )
+        for claim in claims[1:]
+    ]
 
 
 def check_metadata_change(old: Object, new: Object) -> list[Cause]:
@@ -142,49 +172,6 @@ def finalizer_warnings(metadata: Object) -> list[str]:
         for each in metadata.get("finalizers") or ()
         if "/" not in each and each not in ("orphan", "foregroundDeletion", "kubernetes")
     ]
-
-
-_GO_TYPES: Final = {"string": "string", "integer": "int64", "boolean": "bool"}
-_FOUND: Final = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
-_SCALARS: Final[dict[str, tuple[type, ...]]] = {"string": (str,), "integer": (int,), "boolean": (bool,)}
-
-
-def decoding_error(value: Any, schema: Schema, *, struct: str, path: str = "") -> str:
-    """Go's words for the first value that does not fit its field, "" when all do."""
-    expected = schema.get("type")
-    if value is None or expected is None:
-        return ""
-    found = _FOUND.get(type(value), "value")
-    if expected == "object":
-        if not isinstance(value, dict):
-            return _cannot(found, struct, path, _go_type(schema))
-        struct = schema.get("x-go-type", struct)
-        for name, item in value.items():
-            below = child(schema, name)
-            # A map's entries are called by the map's field.
-            where = path if "additionalProperties" in schema else f"{path}.{name}".lstrip(".")
-            if below is not None and (error := decoding_error(item, below, struct=struct, path=where)):
-                return error
-        return ""
-    if expected == "array":
-        if not isinstance(value, list):
-            return _cannot(found, struct, path, _go_type(schema))
-        errors = (decoding_error(item, schema.get("items") or {}, struct=struct, path=path) for item in value)
-        return next(filter(None, errors), "")
-    right = isinstance(value, _SCALARS[expected]) and (expected == "boolean" or not isinstance(value, bool))
-    return "" if right else _cannot(found, struct, path, _GO_TYPES[expected])
-
-
-def _cannot(found: str, struct: str, path: str, type_: str) -> str:
-    return f"json: cannot unmarshal {found} into Go struct field {struct}.{path} of type {type_}"
-
-
-def _go_type(schema: Schema) -> str:
-    if "additionalProperties" in schema:
-        return f"map[string]{_go_type(schema['additionalProperties'])}"
-    if schema.get("type") == "array":
-        return f"[]{_go_type(schema.get('items') or {})}"
-    return str(schema.get("x-go-type") or _GO_TYPES.get(str(schema.get("type")), "interface {}"))
 
 
 METADATA: Final = kinds.schema("ObjectMeta")

@@ -156,5 +156,6 @@ def _document(resources: list[Resource], name: str) -> Object:
 def _plain(schema: Any) -> Any:
     """A schema without the marks that are ours."""
     if isinstance(schema, dict):
-        return {name: _plain(value) for name, value in schema.items() if name != "x-go-type"}
+        plain = {name: _plain(value) for name, value in schema.items() if name != "x-go-type"}
+        return plain | ({"format": "date-time"} if plain.get("format") == "micro-time" else {})
     return [_plain(item) for item in schema] if isinstance(schema, list) else schema

@@ -17,7 +17,7 @@ from typing import Any, Final
 from chalicelib.core.errors import BadRequest
 from lynceus.local.kubernetes.kinds import MESSAGES, Field
 
-_MAGIC: Final = b"k8s\x00"
+MAGIC: Final = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST: Final = 30
 
@@ -28,9 +28,12 @@ class Garbled(BadRequest):
 
 def read(body: bytes, kind: str) -> dict[str, Any]:
     """The object in a protobuf body; raises Garbled."""
-    if not body.startswith(_MAGIC):
-        raise Garbled("provided data does not appear to be a protobuf message, expected prefix 'k8s'")
-    wrapper = _message(body[len(_MAGIC) :], "Unknown", 0)
+    if not body.startswith(MAGIC):
+        detail = f"expected prefix [{' '.join(map(str, MAGIC))}]"
+        raise Garbled(
+            f"provided data does not appear to be a protobuf message, {detail}" if body else "empty data"
+        )
+    wrapper = _message(body[len(MAGIC) :], "Unknown", 0)
     raw = base64.b64decode(wrapper.get("raw", ""))
     head: dict[str, Any] = wrapper.get("typeMeta", {})
     return head | _message(raw, kind, 0)

@@ -130,8 +130,8 @@ namespaces,ns v1 Namespace cluster without=deletecollection
 secrets v1 Secret namespaced
 serviceaccounts,sa v1 ServiceAccount namespaced
 events,ev events.k8s.io/v1 Event namespaced message=NewEvent stored=events
-tokenreviews authentication.k8s.io/v1 TokenReview cluster verbs=create
 selfsubjectreviews authentication.k8s.io/v1 SelfSubjectReview cluster verbs=create
+tokenreviews authentication.k8s.io/v1 TokenReview cluster verbs=create
 localsubjectaccessreviews authorization.k8s.io/v1 LocalSubjectAccessReview namespaced verbs=create
 selfsubjectaccessreviews authorization.k8s.io/v1 SelfSubjectAccessReview cluster verbs=create
 selfsubjectrulesreviews authorization.k8s.io/v1 SelfSubjectRulesReview cluster verbs=create

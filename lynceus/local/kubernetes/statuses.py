@@ -232,9 +232,9 @@ def method_not_allowed() -> Refusal:
     return Refusal(405, "MethodNotAllowed", text, {})
 
 
-def not_supported_on(about: Named) -> Refusal:
-    """405 for a method that no resource knows; the missing verb is the server's own gap."""
-    text = f" is not supported on resources of kind {go_quoted(about.qualified)}"
+def not_supported_on(about: Named, verb: str) -> Refusal:
+    """405 for a verb that a custom resource does not know; a method that is no verb leaves a gap, as on the server."""
+    text = f"{verb} is not supported on resources of kind {go_quoted(about.qualified)}"
     return Refusal(405, "MethodNotAllowed", text, about.details())
 
 

@@ -7,7 +7,6 @@ Source: kubernetes pkg/registry/<group>/<kind>/strategy.go and pkg/apis/<group>/
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import Any, Final
 from lynceus.local.kubernetes.selectors import key_faults
 from lynceus.local.kubernetes.statuses import (
     Cause,
-    bad_request,
     forbidden_field,
     invalid_value,
     required,
@@ -81,21 +79,6 @@ def _fill_secret(instance: Object) -> None:
         encoded = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
         instance["data"] = (instance.get("data") or {}) | encoded
     instance["type"] = instance.get("type") or "Opaque"
-    for value in (instance.get("data") or {}).values():
-        try:
-            base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError):
-            raise bad_request(
-                'Secret in version "v1" cannot be handled as a Secret: '
-                f"illegal base64 data at input byte {_first_bad(value)}"
-            ) from None
-
-
-def _first_bad(text: str) -> int:
-    return next(
-        (at for at, character in enumerate(text) if not (character.isalnum() or character in "+/=")),
-        len(text),
-    )
 
 
 def _check_keys(instance: Object) -> list[Cause]:

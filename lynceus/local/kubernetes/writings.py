@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from lynceus.local.kubernetes import bodies, fieldsets, kinds, objects, patches, schemas, strategies
+from lynceus.local.kubernetes import bodies, fieldsets, kinds, misfits, objects, patches, schemas, strategies
 from lynceus.local.kubernetes.bodies import LARGEST_OBJECT, Unreadable
-from lynceus.local.kubernetes.calls import Call, Options, dry_run, options_of, selection_of
+from lynceus.local.kubernetes.calls import Call, Options, dry_run_findings, options_of, selection_of
 from lynceus.local.kubernetes.decodings import (
     blank,
-    check_type,
+    check_version,
     complete,
     decode,
     match_namespace,
@@ -104,7 +104,7 @@ class Writer:
         self._prepare_create(call, instance, now)
         self._check_new(call, instance)
         call.warnings.extend(objects.finalizer_warnings(metadata))
-        if wanted_revision:
+        if is_uint(wanted_revision) and int(wanted_revision):  # what is no number is overlooked
             raise unexplained("resourceVersion should not be set on objects to be created")
         name = metadata["name"]
         key = key_of(call.namespace, name)
@@ -143,10 +143,7 @@ class Writer:
 
     def _check_new(self, call: Call, instance: Object) -> None:
         resource, metadata = call.resource, instance["metadata"]
-        if instance["kind"] != resource.kind:
-            named = Named(resource.group, str(instance["kind"]), metadata.get("name", ""))
-            cause = invalid_value("kind", instance["kind"], f"must be {resource.kind}")
-            raise invalid(named, [cause])
+        self._check_type(call, instance)
         causes = objects.check_metadata(
             metadata, namespaced=resource.namespaced, form=call.strategy.name_form
         )
@@ -154,6 +151,18 @@ class Writer:
         if causes:
             group = "" if resource.stored_as else resource.group
             raise invalid(Named(group, resource.kind, metadata.get("name", "")), causes)
+
+    def _check_type(self, call: Call, instance: Object) -> None:
+        """Raises Refusal 422 for an object of another kind or version, which is then what it is called by."""
+        resource = call.resource
+        causes = [
+            invalid_value(name, instance[name], f"must be {wanted}")
+            for name, wanted in (("kind", resource.kind), ("apiVersion", resource.api_version))
+            if instance[name] != wanted
+        ]
+        if causes:
+            group = instance["apiVersion"].rpartition("/")[0]
+            raise invalid(Named(group, instance["kind"], instance["metadata"].get("name", "")), causes)
 
     def _check_content(self, call: Call, instance: Object, earlier: list[Cause]) -> list[Cause]:
         if not call.resource.custom:
@@ -303,9 +312,7 @@ class Writer:
 
     def _check_change(self, call: Call, existing: Object, instance: Object) -> None:
         resource = call.resource
-        if instance["kind"] != resource.kind:
-            named = Named(resource.group, str(instance["kind"]), call.name)
-            raise invalid(named, [invalid_value("kind", instance["kind"], f"must be {resource.kind}")])
+        self._check_type(call, instance)
         causes = objects.check_metadata_change(existing["metadata"], instance["metadata"])
         causes += self._check_content(call, instance, causes)
         causes += call.strategy.check_change(existing, instance)
@@ -322,36 +329,38 @@ class Writer:
             raise unsupported_media(accepted)
         if len(request.body) > bodies.LARGEST:
             raise body_too_large(bodies.LARGEST)
-        options = options_of(call.request, "PatchOptions")
         if content_type == patches.APPLY:
-            return self._apply(call, options)
-        if "force" in request.query:
-            cause = forbidden_field("force", "may not be specified for non-apply patch")
-            raise invalid_options("PatchOptions", cause)
+            return self._apply(call)
+        unfit = [forbidden_field("force", "may not be specified for non-apply patch")]
+        options = options_of(request, "PatchOptions", unfit if "force" in request.query else ())
         current = shown(resource, self._reader.existing(call))
         patched = patched_object(current, content_type, request.body, resource)
         return self._write_patched(call, current, patched, options)
 
     def _write_patched(self, call: Call, existing: Object, patched: Object, options: Options) -> Response:
-        whole = encode(patched, sort=True).decode() if options.validation == "Strict" else ""
-        check_type(call, patched, b"")
+        whole = copy.deepcopy(patched)  # decoding changes it
+
+        def undecodable(finding: str) -> Refusal:
+            text = encode(whole, sort=True).decode()
+            return invalid(Named("", ""), [invalid_value("patch", text, finding.replace("{whole}", text))])
+
+        if call.resource.custom and not patched.get("kind"):
+            raise undecodable("Object 'Kind' is missing in '{whole}'")
+        if not call.resource.custom:
+            check_version(call, patched)
         try:
             decode(call, patched, [], options)
         except Refusal as error:
-            _, strict, finding = error.text.partition("strict decoding error: ")
-            if not strict:
-                raise
-            cause = invalid_value("patch", whole, strict + finding)
-            raise invalid(Named("", ""), [cause]) from None
+            raise undecodable(error.text.partition(": ")[2]) from None
         match_url(call, patched["metadata"])
         patched = complete(call, patched)
         return self._reader.show(call, 200, self._replace(call, existing, patched, options))
 
-    def _apply(self, call: Call, options: Options) -> Response:
-        request, resource = call.request, call.resource
-        if not request.parameter("fieldManager"):
-            cause = required("fieldManager", "is required for apply patch")
-            raise invalid_options("PatchOptions", cause)
+    def _apply(self, call: Call) -> Response:
+        resource = call.resource
+        unfit = [required("fieldManager", "is required for apply patch")]
+        named = call.request.parameter("fieldManager")
+        options = options_of(call.request, "PatchOptions", () if named else unfit)
         wanted = read_applied(call)
         existing = self._store.get(resource.store, call.key)
         fields = [
@@ -404,28 +413,31 @@ class Writer:
         return self._keep(call, call.key, instance, options)
 
     def _delete_options(self, call: Call) -> Object:
+        """The options of a deletion, from the body or, without one, from the query; `dryRun` is a list."""
         request = call.request
         options: Object = {}
-        if request.body.strip():
+        if request.body:
             try:
                 value, _ = bodies.read(request.body, request.header("content-type"), "DeleteOptions")
             except Unreadable as error:
                 raise unexplained(f"couldn't get version/kind; json parse error: {error}") from None
-            unfit = objects.decoding_error(value, kinds.schema("DeleteOptions"), struct="DeleteOptions")
+            unfit = misfits.decoding_error(value, kinds.schema("DeleteOptions"), struct="DeleteOptions")
             if unfit:
                 raise unexplained(unfit)
             options = value or {}
-        for name in ("propagationPolicy", "dryRun"):
-            if name in request.query:
-                options[name] = request.query[name] if name == "dryRun" else request.parameter(name)
-        policy = options.get("propagationPolicy")
-        if policy is not None and policy not in _POLICIES:
-            cause = unsupported("propagationPolicy", policy, (*_POLICIES, "nil"))
-            raise invalid_options("DeleteOptions", cause)
-        if policy is not None and options.get("orphanDependents") is not None:
-            detail = "orphanDependents and deletionPropagation cannot be both set"
-            raise invalid_options("DeleteOptions", invalid_value("propagationPolicy", policy, detail))
-        options["dryRun"] = dry_run(options.get("dryRun") or [], "DeleteOptions")
+        else:
+            request.number("gracePeriodSeconds")
+            if request.parameter("uid"):
+                options["preconditions"] = {"uid": request.parameter("uid")}
+            if "propagationPolicy" in request.query:
+                options["propagationPolicy"] = request.parameter("propagationPolicy")
+            if "orphanDependents" in request.query:
+                options["orphanDependents"] = request.flag("orphanDependents")
+            options["dryRun"] = request.query.get("dryRun") or []
+        options["dryRun"] = options.get("dryRun") or []
+        causes = _delete_findings(options)
+        if causes:
+            raise invalid_options("DeleteOptions", *causes)
         return options
 
     def delete(self, call: Call) -> Response:
@@ -531,6 +543,17 @@ class Writer:
             return self._reader.show(call, 200, changed)
         changed["metadata"] = dict(existing["metadata"])
         return self._reader.show(call, 200, self._store.write("namespaces", call.key, changed))
+
+
+def _delete_findings(options: Object) -> list[Cause]:
+    causes: list[Cause] = []
+    policy = options.get("propagationPolicy")
+    if policy is not None and options.get("orphanDependents") is not None:
+        detail = "orphanDependents and deletionPropagation cannot be both set"
+        causes.append(invalid_value("propagationPolicy", policy, detail))
+    if policy is not None and policy not in _POLICIES:
+        causes.append(unsupported("propagationPolicy", policy, (*_POLICIES, "nil")))
+    return causes + dry_run_findings(options["dryRun"])
 
 
 def _same(old: Object, new: Object) -> bool:
