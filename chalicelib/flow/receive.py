@@ -273,6 +273,9 @@ def _clients(namespace: str, ports: Ports, *, fresh: bool = False) -> tuple[webh
     except ClientError as error:
         ports.journal.error("clients.malformed", namespace=namespace, error=error.message)
         raise WebhookRefused("clients-malformed") from error
+    except Throttled as error:
+        # 429 is for a sender above its own limit, and this one did nothing wrong.
+        raise Unavailable(error.message, retry_after=error.retry_after or 5) from error
     if clients is None:
         raise WebhookRefused("no-clients")
     return clients
@@ -447,14 +450,14 @@ def with_due(submissions: Sequence[Submission], now: datetime) -> list[Submissio
 def _again(
     arrival: Arrival, first: EventRecord, budget: Budget, ports: Ports, known: KnownBindings
 ) -> Answer:
-    """What a delivery that was seen before comes to: a duplicate, a repair, or a new epoch (rules 2, 9)."""
+    """What a delivery that was seen before comes to: a duplicate, a repair, or a new epoch (rules 2, 9).
+
+    Its event is durable, yet what a redelivery wishes for may not be: it too waits in an envelope for the ledger.
+    """
     latest = first
-    try:
-        while latest.claim and (following := ports.ledger.event(event_id(latest.claim, latest.epoch + 1))):
-            latest = following
-        submissions = ports.ledger.submissions(latest)
-    except Unavailable:
-        return _duplicate(latest, ports)  # the event is durable; more cannot be said now
+    while latest.claim and (following := ports.ledger.event(event_id(latest.claim, latest.epoch + 1))):
+        latest = following
+    submissions = ports.ledger.submissions(latest)
     at_work = latest.deferred_after is not None or any(not submission.terminal for submission in submissions)
     if at_work or not latest.claim:
         return _repeat(arrival, latest, budget, ports, known)
@@ -528,9 +531,6 @@ def _repair(
         ports.ledger.extend(repaired, fresh, reopened)
     except Conflict:
         return _duplicate(record, ports)  # somebody else repairs it
-    except Unavailable:
-        ports.journal.error("event.repair_failed", namespace=record.namespace, event_id=record.id)
-        return _duplicate(record, ports)
     ring(repaired, to_run, ports)
     ports.journal.log(
         "event.repaired", namespace=record.namespace, event_id=record.id, submissions=len(to_run)

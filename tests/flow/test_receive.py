@@ -17,7 +17,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.events import Delivery
 from chalicelib.settings import Settings
-from lynceus.local.faults import BEFORE, KILLED, TIMEOUT, Fault
+from lynceus.local.faults import BEFORE, KILLED, THROTTLED, TIMEOUT, Fault
 from tests.world import PUSH, World, account, binding
 
 
@@ -377,12 +377,12 @@ def test_rule_16_callers_hear_503_while_only_the_cluster_could_judge_them() -> N
         )
 
 
-def test_secrets_away_and_nothing_cached_is_503() -> None:
+@pytest.mark.parametrize("kind", [BEFORE, THROTTLED])
+def test_secrets_away_and_nothing_cached_is_503(kind: str) -> None:
     world = World()
-    world.plan.outage("secrets")
+    world.plan.faults.append(Fault("secrets", "webhook_clients", kind, 0))
 
-    with pytest.raises(Unavailable):
-        world.receive()
+    assert world.send() == 503
 
 
 def test_rule_10_what_the_door_has_no_time_for_the_worker_asks() -> None:
