@@ -142,7 +142,7 @@ QUESTIONS: Mapping[str, Question] = {
         who, path["namespace"], query, c.ports, c.settings
     ),
     "binding_health": lambda c, who, path, query, _: look.binding_health(
-        who, path["namespace"], path["name"], query, c.ports, c.settings
+        who, path["namespace"], path["name"], query, c.ports, c.settings, c.known
     ),
     "by_workflow": lambda c, who, path, _, __: look.by_workflow(
         who, path["namespace"], path["name"], c.ports, c.settings

@@ -9,15 +9,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import importlib.util
+import io
 import os
 import pkgutil
 import sys
+import traceback
 from pathlib import Path
 
 import lynceus.commands
 from chalicelib.core.errors import LynceusError, Unavailable
-from lynceus.output import NO, UNREACHABLE, USAGE, Output
+from lynceus.output import NO, UNREACHABLE, USAGE, Misused, Output
 
 STATE = Path(".lynceus")
 
@@ -51,8 +52,43 @@ def _options() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb and return its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one verb and return its exit code; whatever happens is said in a line, never as a trace."""
+    _make_safe()
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe went away (`| head`): not our failure.
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return 0
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{named}{error.strerror or error}")
+    except Exception as error:  # noqa: BLE001  # a person wants a line, and where to look
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        return _failed(f"unexpected {type(error).__name__} at {place}: {error}", "this is a bug of Lynceus")
+
+
+def _make_safe() -> None:
+    """Let no character that a terminal cannot show, and no closed stream, end a command."""
+    if sys.stdout is None or sys.stderr is None:
+        nowhere = open(os.devnull, "w")  # noqa: SIM115, PTH123  # for as long as the process lives
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _failed(message: str, hint: str = "") -> int:
+    with contextlib.suppress(OSError):
+        Output().error(message, hint)
+    return NO
+
+
+def _run(words: list[str]) -> int:
     wanted = next((word for word in words if not word.startswith("-") and word in verbs()), None)
     parser = argparse.ArgumentParser(
         prog="lynceus",
@@ -89,14 +125,9 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = modules[options.verb].run(options, out)
     except LynceusError as error:
         out.error(error.message, getattr(error, "hint", ""))
+        if isinstance(error, Misused):
+            return USAGE
         return UNREACHABLE if isinstance(error, Unavailable) else NO
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of a pipe went away (`| head`): not our failure.
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
-        return 0
     return code
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ import urllib3
 import yaml
 
 from chalicelib.core.bindings import duration_of
-from chalicelib.core.errors import BadRequest, LynceusError, Misconfigured, Throttled, Unavailable
-from lynceus.output import Output
+from chalicelib.core.errors import LynceusError, Misconfigured, Throttled, Unavailable
+from lynceus.output import Misused, Output
 
 LOCAL = "http://127.0.0.1:2746"
 TIMEOUT = urllib3.Timeout(connect=5, read=35)  # seconds; API Gateway ends a request at 29
@@ -66,8 +67,8 @@ class Api:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Api:
-        """The API that options and environment name; raises Misconfigured without a token."""
-        token = options.token or os.environ.get("LYNCEUS_TOKEN", "")
+        """The API that options and environment name; raises Misconfigured without a token, Misused."""
+        token = (options.token or os.environ.get("LYNCEUS_TOKEN", "")).strip()
         if not token and getattr(options, "local", False):
             token = local_token()
         url = options.url or os.environ.get("LYNCEUS_URL", LOCAL)
@@ -75,6 +76,10 @@ class Api:
             error = Misconfigured("no token: the API answers nobody without one")
             error.hint = _HINTS[401]  # type: ignore[attr-defined]  # what `main` prints below a message
             raise error
+        if not re.fullmatch(r"[ -~]+", token):
+            raise Misused("the token holds a character that no token has: was it copied whole?")
+        if not re.match(r"https?://[^/]", url):
+            raise Misused(f'"{url}" is no URL of an API: write https://…')
         namespace = options.namespace or os.environ.get("LYNCEUS_NAMESPACE", "argo")
         return cls(url, token, namespace)
 
@@ -155,7 +160,7 @@ def local_token() -> str:
 def moment_of(text: str, now: datetime) -> datetime | None:
     """The moment that a person writes: a time with its zone, or how long ago (15m, 6h, 2d); None for "".
 
-    Raises BadRequest.
+    Raises Misused.
     """
     if not text:
         return None
@@ -166,17 +171,36 @@ def moment_of(text: str, now: datetime) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadRequest(
+        raise Misused(
             f'"{text[:40]}" is no time: write 2026-11-21T10:00:00Z, or how long ago, such as 6h'
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def at_least(least: float, kind: Callable[[str], float] = int) -> Callable[[str], Any]:
+    """What reads a number of an option that is so large or larger; argparse makes the rest a usage error."""
+
+    def number(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value < 1e9:  # of nan, too
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least:g} on")
+        return value
+
+    return number
+
+
+def tell_message(message: str, out: Output, indent: str = "  ") -> None:
+    """Say a message of one or more lines; the later ones may be a place in an expression."""
+    for line in message.splitlines():
+        out.line(f"{indent}{line}")
+
+
 def tell_reason(told: Mapping[str, Any], out: Output, indent: str = "  ") -> None:
     """Say what a reason means, what to do about it, and where its paragraph is."""
-    if told.get("message"):
-        for line in str(told["message"]).splitlines():
-            out.line(f"{indent}{line}")
+    tell_message(told.get("message", ""), out, indent)
     if told.get("means"):
         out.line(f"{indent}{told['means']}", colour="dim")
     if told.get("do"):

@@ -12,9 +12,15 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from chalicelib.core.errors import BadRequest
+
 DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3  # exit codes, stable
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
+
+
+class Misused(BadRequest):
+    """What was typed cannot be meant: exit code 2."""
 
 
 class Output:
@@ -55,9 +61,15 @@ class Output:
         if self.form == "json":
             self._stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
         elif self.form == "yaml":
-            import yaml
+            self._stdout.write(_yaml(value))
+        self._stdout.flush()
 
-            self._stdout.write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    def entry(self, value: Any) -> None:
+        """Print one of a stream of values: JSON of one line each, or a YAML document each; nothing for people."""
+        if self.form == "json":
+            self._stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        elif self.form == "yaml":
+            self._stdout.write("---\n" + _yaml(value))
         self._stdout.flush()
 
     def table(self, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -102,3 +114,9 @@ class Output:
         self._stderr.write(f"{question} [y/N] ")
         self._stderr.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _yaml(value: Any) -> str:
+    import yaml
+
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)

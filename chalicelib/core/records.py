@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core.bindings import ERROR, NOT_MATCHED, Verdict
+from chalicelib.core.bindings import MATCHED, NOT_MATCHED, Verdict
 from chalicelib.core.events import Account, Event
 from chalicelib.core.payloads import decode
 from chalicelib.core.providers import PROVIDERS
@@ -73,8 +73,9 @@ def body_digest(body: bytes) -> str:
 def fold(verdicts: Sequence[Verdict]) -> tuple[tuple[Verdict, ...], dict[str, int]]:
     """The verdicts worth keeping and the count of each reason.
 
-    Bounded whatever the number of bindings: all that matched, a sample of each kind of error, and of the
-    selectors that were false only how many; those are worked out again from the stored body when somebody asks.
+    Bounded whatever the number of bindings: all that matched, a sample of each other reason with its message cut,
+    and of the selectors that were false only how many; those are worked out again from the stored body when
+    somebody asks.
     """
     counts = Counter(verdict.reason for verdict in verdicts)
     kept: list[Verdict] = []
@@ -83,8 +84,8 @@ def fold(verdicts: Sequence[Verdict]) -> tuple[tuple[Verdict, ...], dict[str, in
         if verdict.outcome == NOT_MATCHED:
             continue
         seen[verdict.reason] += 1
-        if verdict.outcome != ERROR or seen[verdict.reason] <= VERDICT_SAMPLE:
-            kept.append(verdict)
+        if verdict.outcome == MATCHED or seen[verdict.reason] <= VERDICT_SAMPLE:
+            kept.append(replace(verdict, message=verdict.message[:MESSAGE_LIMIT]))
     return tuple(kept), dict(counts)
 
 

@@ -151,9 +151,10 @@ def list_refused(
 
 
 def binding_health(
-    authorization: str, namespace: str, name: str, query: Mapping[str, str], ports: Ports, settings: Settings
-) -> dict[str, Any]:
-    """The binding's last matches, what became of them, and its last error."""
+    authorization: str, namespace: str, name: str, query: Mapping[str, str], ports: Ports, settings: Settings,
+    known: KnownBindings,
+) -> dict[str, Any]:  # fmt: skip
+    """The binding's last matches, what became of them, and its last error; `exists` is null where nobody knows."""
     check(namespace, settings)
     ports.cluster.allowed(authorization, namespace, "list", EVENTS)
     runs, cursor = ports.archive.runs(
@@ -164,8 +165,10 @@ def binding_health(
         states[run.progress.state] = states.get(run.progress.state, 0) + 1
     now = ports.clock.now()
     ages = [now - run.received_at for run in runs if run.received_at]
+    listed = known.of(namespace)
     return {
         "binding": name,
+        "exists": None if listed is None else any(name == binding.name for binding in listed.bindings),
         "lastMatch": submission_data(runs[0]) if runs else None,
         "lastError": ports.archive.error_of(namespace, name),
         "states": states,
@@ -273,12 +276,20 @@ def explain(
     """Why each binding did what it did, worked out again from the kept body.
 
     `as=then` (the default) takes each binding as it was when the event came, where that is still known; `as=now`
-    takes the bindings of now. `binding` asks for one of them.
+    takes the bindings of now. `binding` asks for one of them. `as=stored` tells what was recorded then, which is
+    also the answer where the body is not kept.
     """
     record = find(authorization, namespace, identity, "get", ports, settings)
     then = query.get("as", "then")
-    if then not in ("then", "now"):
-        raise BadRequest(f'as is "{then[:20]}": say then or now')
+    if then not in ("then", "now", "stored"):
+        raise BadRequest(f'as is "{then[:20]}": say then, now or stored')
+    if then == "stored":
+        return _stored(record, query.get("binding", ""))
+    try:
+        body = ports.ledger.body(record)
+    except NotFound as error:
+        note = f"{error.message}; what was recorded is told, and of selectors that were false how many"
+        return {**_stored(record, query.get("binding", "")), "note": note}
     listed = known.of(namespace)
     if listed is None:
         raise NotFound("no bindings of the namespace are known: the cluster is away and there is no snapshot")
@@ -287,7 +298,7 @@ def explain(
     wanted = query.get("binding", "")
     if wanted and wanted not in names:
         raise NotFound(f'binding "{wanted[:80]}" is not known in namespace "{namespace}"')
-    event = event_of(record, payload_of(record, ports.ledger.body(record)))
+    event = event_of(record, payload_of(record, body))
     told = []
     for name in [wanted] if wanted else sorted(names):
         binding, said = _as_then(record, name, now.get(name), ports) if then == "then" else (now[name], "")
@@ -298,6 +309,20 @@ def explain(
         )
         told.append(answer | ({"note": said} if said else {}))
     return {"event": record.id, "as": then, "verdicts": told}
+
+
+def _stored(record: EventRecord, binding: str) -> dict[str, Any]:
+    verdicts = [
+        verdict_data(verdict) | _meaning(verdict.reason)
+        for verdict in record.verdicts
+        if binding in ("", verdict.binding)
+    ]
+    return {"event": record.id, "as": "stored", "verdicts": verdicts, "counts": dict(record.counts)}
+
+
+def _meaning(code: str) -> dict[str, str]:
+    row = reasons.reason(code)
+    return {"means": row.means, "do": row.do}
 
 
 def _as_then(record: EventRecord, name: str, now: Binding | None, ports: Ports) -> tuple[Binding | None, str]:
@@ -347,9 +372,7 @@ def explanation(event: Event, binding: Binding, certain: frozenset[str] | None =
             | {"said": str(finding)}
             for finding in because.findings
         ]
-    row = reasons.reason(told["reason"])
-    told["means"], told["do"] = row.means, row.do
-    return told
+    return told | _meaning(told["reason"])
 
 
 def erase(
@@ -407,6 +430,7 @@ def submission_data(submission: Submission) -> dict[str, Any]:
         "reason": progress.reason,
         "message": progress.message,
         "attempts": progress.attempts,
+        "retries": progress.failures,
         "uid": progress.uid,
         "replay": submission.replay,
     }
@@ -418,6 +442,5 @@ def submission_data(submission: Submission) -> dict[str, Any]:
     }
     told |= {name: moment.isoformat() for name, moment in moments.items() if moment}
     if progress.reason:
-        told["means"] = reasons.reason(progress.reason).means
-        told["do"] = reasons.reason(progress.reason).do
+        told |= _meaning(progress.reason)
     return {name: value for name, value in told.items() if value not in ("", 0)}

@@ -90,7 +90,10 @@ def _redrive(asked: Api, options: argparse.Namespace, out: Output) -> int:
     chosen = [item for item in _failed(asked, options.reason) if not wanted or item["workflow"] in wanted]
     missing = wanted - {item["workflow"] for item in chosen}
     if missing:
-        out.error(f"has not failed: {', '.join(sorted(missing))}")
+        out.error(
+            f"has not failed in namespace {asked.namespace}: {', '.join(sorted(missing))}",
+            "lynceus dlq list names what has; lynceus events workflow NAME tells of any other",
+        )
         return NO
     for item in chosen:
         out.line(f"{item['workflow']}  {item['source']}  {item.get('reason', '')}")

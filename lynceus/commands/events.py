@@ -14,20 +14,27 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from chalicelib.core.errors import BadRequest, NotFound
+from chalicelib.core import reasons
+from chalicelib.core.errors import LynceusError, NotFound, Unavailable
 from lynceus import api, savings
-from lynceus.api import Api
-from lynceus.output import DONE, NO, USAGE, Output
+from lynceus.api import Api, at_least
+from lynceus.lints import selectors
+from lynceus.output import DONE, NO, USAGE, Misused, Output
 
 HELP = "list, show, explain, replay and save events"
 
 BATCH = 50  # events of one call
 FILTERS = ("client", "provider", "event_type", "action", "delivery_id", "reason")
+MATCHES = 500  # of a binding that are looked at
+
+# An event is listed at the time it came in and is stored a little later: so far back `tail` looks again.
+LATE = timedelta(minutes=2)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,20 +58,42 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_filters(verb: argparse.ArgumentParser) -> None:
     for name in FILTERS:
-        verb.add_argument(f"--{name.replace('_', '-')}", default="", help="only events with this one")
+        kind = _reason if name == "reason" else str
+        verb.add_argument(
+            f"--{name.replace('_', '-')}", default="", type=kind, help="only events with this one"
+        )
     verb.add_argument("--since", default="", metavar="TIME", help="a time, or how long ago: 15m, 6h, 2d")
 
 
+def _reason(text: str) -> str:
+    """The code, if there is one of that name: a filter with another one would only be silent."""
+    codes = [row.code for row in reasons.all_reasons()]
+    if text and text not in codes:
+        close = get_close_matches(text, codes, 1)
+        said = f'did you mean "{close[0]}"?' if close else f"they stand in {api.WHY}"
+        raise argparse.ArgumentTypeError(f"{text!r} is no code of a reason: {said}")
+    return text
+
+
+def _day(text: str) -> str:
+    try:
+        return text and date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day: write 2026-11-21") from None
+
+
 def _more_list(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--day", default="", help="of that day alone (UTC, 2026-11-21)")
-    verb.add_argument("--limit", type=int, default=50, help="at most so many (default: 50)")
+    verb.add_argument("--day", default="", type=_day, help="of that day alone (UTC, 2026-11-21)")
+    verb.add_argument("--limit", type=at_least(1), default=50, help="at most so many (default: 50)")
 
 
 def _more_tail(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--every", type=float, default=2.0, metavar="SECONDS", help="between looks (default: 2)"
+        "--every", type=at_least(0, float), default=2.0, metavar="SECONDS", help="between looks (default: 2)"
     )
-    verb.add_argument("--looks", type=int, default=0, help="stop after so many looks (default: never)")
+    verb.add_argument(
+        "--looks", type=at_least(0), default=0, help="stop after so many looks (default: never)"
+    )
 
 
 def _more_show(verb: argparse.ArgumentParser) -> None:
@@ -103,7 +132,9 @@ def _more_replay(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--until", default="", metavar="TIME", help="only events before (default: now)")
     verb.add_argument("--force", action="store_true", help="also what already ran")
     verb.add_argument("--dry-run", action="store_true", help="only say what would run")
-    verb.add_argument("--rate", type=float, default=10.0, help="events a second, at most (default: 10)")
+    verb.add_argument(
+        "--rate", type=at_least(0.01, float), default=10.0, help="events a second, at most (default: 10)"
+    )
     verb.add_argument("--yes", action="store_true", help="do not ask")
     verb.add_argument("--resume", type=Path, metavar="FILE", help="go on with an interrupted replay")
 
@@ -126,12 +157,10 @@ def _since(options: argparse.Namespace) -> datetime | None:
 
 
 def _list(asked: Api, options: argparse.Namespace, out: Output) -> int:
-    limit = max(1, options.limit)
-    found = asked.events(
-        _since(options), **_filters(options), day=options.day, limit=str(min(500, max(50, limit)))
-    )
+    page = str(min(500, max(50, options.limit)))
+    found = asked.events(_since(options), **_filters(options), day=options.day, limit=page)
     items = []
-    for item in islice(found, limit):
+    for item in islice(found, options.limit):
         items.append(item)
         out.progress(f"{len(items)} events")
     out.end_progress()
@@ -159,19 +188,28 @@ def _counts(item: dict[str, Any]) -> str:
 
 
 def _tail(asked: Api, options: argparse.Namespace, out: Output) -> int:
-    seen: set[str] = set()
+    seen: dict[str, str] = {}  # id → when it came, of what a further look can show again
     since = _since(options) or datetime.now(UTC)
     looks = 0
     while True:
         looks += 1
-        fresh = [
-            item for item in asked.events(since, **_filters(options), limit="500") if item["id"] not in seen
-        ]
-        for item in reversed(fresh):
-            seen.add(item["id"])
+        try:
+            found = list(asked.events(since, **_filters(options), limit="500"))
+        except Unavailable as error:
+            if looks == 1:
+                raise
+            out.error(error.message, "looking again")
+            found = []
+        for item in reversed(found):
+            if item["id"] in seen:
+                continue
+            seen[item["id"]] = item["receivedAt"]
             row = _row(item)
             out.line("  ".join(row[name] for name in ("received", "id", "client", "event", "verdicts")))
-            out.data(item)
+            out.entry(item)
+        if found:
+            since = max(since, datetime.fromisoformat(found[0]["receivedAt"]) - LATE)
+            seen = {event: at for event, at in seen.items() if datetime.fromisoformat(at) >= since}
         if looks == options.looks:
             return DONE
         time.sleep(options.every)
@@ -201,8 +239,7 @@ def _show(asked: Api, options: argparse.Namespace, out: Output) -> int:
     out.line(f"{'verdicts':<14} {_counts(told)}")
     for verdict in told.get("verdicts", ()):
         out.line(f"  {verdict['binding']}: {verdict['reason']} {verdict.get('workflow', '')}".rstrip())
-        if verdict.get("message"):
-            out.line(f"    {verdict['message']}")
+        api.tell_message(verdict.get("message", ""), out, "    ")
     for submission in told.get("submissions", ()):
         _tell_submission(submission, out)
     for note in told.get("notes", ()):
@@ -214,18 +251,18 @@ def _show(asked: Api, options: argparse.Namespace, out: Output) -> int:
     return DONE
 
 
-def _tell_submission(submission: dict[str, Any], out: Output) -> None:
+def _tell_submission(submission: dict[str, Any], out: Output, indent: str = "") -> None:
     good = submission["state"] in ("created", "existed")
+    source = "" if indent else f"{submission['source']} → "
     out.line(
-        f"{submission['source']} → Workflow {submission['workflow']}: {submission['state']}",
+        f"{indent}{source}Workflow {submission['workflow']}: {submission['state']}",
         colour="green" if good else "yellow",
     )
     if not good:
-        api.tell_reason(submission, out)
-        if submission.get("nextAttemptAt"):
-            out.line(
-                f"  tried {submission.get('attempts', 0)} times, again at {submission['nextAttemptAt'][:19]}Z"
-            )
+        api.tell_reason(submission, out, indent + "  ")
+        tries = max(submission.get("attempts", 0), submission.get("retries", 0))
+        if submission.get("nextAttemptAt") and tries:
+            out.line(f"{indent}  tried {tries} times, again at {submission['nextAttemptAt'][:19]}Z")
 
 
 def _explain(asked: Api, options: argparse.Namespace, out: Output) -> int:
@@ -236,48 +273,71 @@ def _explain(asked: Api, options: argparse.Namespace, out: Output) -> int:
     told = asked.get("events", event, "explain", **query)
     head = asked.get("events", event)
     out.data({**told, "submissions": head.get("submissions", [])})
-    out.line(
-        f"event {event}  {head['receivedAt'][:19]}Z  {head.get('client', '')} {head.get('eventType', '')}"
-    )
+    sender = f"{head.get('client') or head['account']} {head.get('eventType', '')}".rstrip()
+    out.line(f"event {event}  {head['receivedAt'][:19]}Z  {sender}")
+    if told.get("note"):
+        out.line(told["note"], colour="yellow")
+    submissions = {
+        each["id"]: each
+        for each in head.get("submissions", ())
+        if not options.binding or each["source"] == options.binding
+    }
     for verdict in told["verdicts"]:
-        _tell_verdict(verdict, out)
+        _tell_verdict(verdict, submissions.pop(verdict.get("submission", ""), None), out)
     if not told["verdicts"]:
-        out.line("the namespace has no WorkflowEventBinding")
-    for submission in head.get("submissions", ()):
-        if not options.binding or submission["source"] == options.binding:
-            _tell_submission(submission, out)
+        out.line(
+            "no verdict is kept" if told["as"] == "stored" else "the namespace has no WorkflowEventBinding"
+        )
+    if submissions:
+        out.line()
+    for submission in submissions.values():
+        _tell_submission(submission, out)
     return DONE
 
 
 _COLOURS = {"matched": "green", "not-matched": "blue", "error": "red", "undecidable": "yellow"}
 
 
-def _tell_verdict(verdict: dict[str, Any], out: Output) -> None:
+def _tell_verdict(verdict: dict[str, Any], submission: dict[str, Any] | None, out: Output) -> None:
     outcome = verdict.get("outcome", "unknown")
     out.line()
     out.line(f"{verdict['binding']}: {outcome}", colour=_COLOURS.get(outcome, "yellow"))
     if verdict.get("note"):
         out.line(f"  {verdict['note']}", colour="yellow")
-    if verdict.get("workflow"):
-        out.line(f"  Workflow {verdict['workflow']}")
+    if submission is not None:
+        _tell_submission(submission, out, "  ")
+    elif verdict.get("workflow"):
+        out.line(f"  Workflow {verdict['workflow']}: not started: lynceus events replay runs what is missing")
     for finding in verdict.get("because", ()):
         out.line(f"  because {finding['said']}")
+    advice = [hint for finding in verdict.get("because", ()) if (hint := _advice(finding["source"]))]
+    if advice:
+        verdict = {**verdict, "do": "; ".join(advice)}
     if outcome != "matched":
         api.tell_reason(verdict, out)
 
 
+def _advice(source: str) -> str:
+    """What lint would say of the comparison that decided: it may be one that can never be true."""
+    found = [remark for remark in selectors.remarks(source) if remark.line and remark.hint]
+    return found[0].hint if found and not found[0].message.startswith("does not compile") else ""
+
+
 def _binding(asked: Api, options: argparse.Namespace, out: Output) -> int:
-    told = asked.get("bindings", options.name)
+    told = asked.get("bindings", options.name, limit=str(MATCHES))
     out.data(told)
-    out.line(
-        f"binding {options.name}: {told['rates']['hour']} matches in the last hour, {told['rates']['day']} in a day"
-    )
+    hour, day = (f"{n} or more" if n == MATCHES else str(n) for n in map(told["rates"].get, ("hour", "day")))
+    out.line(f"binding {options.name}: {hour} matches in the last hour, {day} in a day")
+    if told["exists"] is False:
+        out.line(
+            f'there is no WorkflowEventBinding "{options.name}" in {asked.namespace} now', colour="yellow"
+        )
     error = told["lastError"]
     if error:
         out.line(
             f"last error {error['at'][:19]}Z, {error['count']} so far, event {error['event']}", colour="red"
         )
-        out.line(f"  {error['message']}")
+        api.tell_message(error["message"], out)
     for run in told["runs"][:10]:
         _tell_submission(run, out)
     if not told["runs"]:
@@ -297,7 +357,15 @@ def _workflow(asked: Api, options: argparse.Namespace, out: Output) -> int:
 
 def _delivery(asked: Api, options: argparse.Namespace, out: Output) -> int:
     query = {"client": options.client, "hook": options.hook, "discriminator": options.discriminator}
-    told = asked.get("deliveries", options.id, **{name: value for name, value in query.items() if value})
+    try:
+        told = asked.get("deliveries", options.id, **{name: value for name, value in query.items() if value})
+    except api.Refused as error:
+        if error.status == 404:
+            error.hint = (
+                "a delivery is known by its client, the path's --discriminator and, of GitHub, its --hook; without "
+                f"them: lynceus events list --delivery-id {options.id}"
+            )
+        raise
     out.data(told)
     for record in told["items"]:
         out.line(f"{record['id']}  {record['receivedAt'][:19]}Z  {_counts(record)}")
@@ -308,13 +376,16 @@ def _refused(asked: Api, _options: argparse.Namespace, out: Output) -> int:
     items = asked.get("refused", limit="500")["items"]
     out.data({"items": items})
     rows = [
-        {**item, "minute": item["minute"][:16] + "Z", "status": item["sample"].get("status", ""),
-         "user_agent": item["sample"].get("userAgent", ""), "discriminator": item["sample"].get("discriminator", "")}
+        {
+            **item,
+            **item["sample"],
+            "minute": item["minute"][:16] + "Z",
+            "user_agent": item["sample"].get("userAgent"),
+        }
         for item in items
-    ]  # fmt: skip
-    out.table(rows, ("minute", "count", "reason", "status", "discriminator", "user_agent"))
-    if not rows:
-        out.line("nothing was refused in the last day")
+    ]
+    out.table(rows, ("minute", "count", "reason", "status", "client", "discriminator", "user_agent"))
+    out.line(f"see: {api.WHY}#refused-requests" if rows else "nothing was refused in the last day")
     return DONE
 
 
@@ -335,7 +406,7 @@ def _save(asked: Api, options: argparse.Namespace, out: Output) -> int:
     fixture = savings.fixture_of(asked.get("events", _newest(asked, options.event), body="true"))
     text = json.dumps(fixture, indent=2, ensure_ascii=False) + "\n"
     if options.to:
-        options.to.write_text(text)
+        options.to.write_text(text, encoding="utf-8", errors="backslashreplace")
         out.line(f"saved {options.to}, credentials masked: look before you publish it")
         out.data({"saved": str(options.to)})
     elif out.human:
@@ -414,51 +485,68 @@ def _tell_item(item: dict[str, Any], out: Output, verb: str) -> None:
         out.line(
             f"  {item['event']}  {', '.join(item['undecidable'])}: a header was not kept", colour="yellow"
         )
+    if item.get("note"):
+        out.line(f"  {item['event']}  {item['note']}", colour="yellow")
     if item.get("error"):
         out.line(f"  {item['event']}  {item['error']}", colour="red")
 
 
 def _carry_out(asked: Api, plan: dict[str, Any], rate: float, out: Output, path: Path) -> int:
-    """Run the frozen set batch by batch; what is left stands in the file until nothing is."""
-    runs = errors = done = 0
+    """Run the frozen set call by call; what is left stands in the file until nothing is."""
     total = len(plan["left"])
-    items: list[dict[str, Any]] = []
-    if rate <= 0:
-        raise BadRequest(f"--rate is {rate}: events a second, more than 0")
-    while plan["left"]:
-        if total > BATCH:
-            path.write_text(json.dumps(plan))
-        started = time.monotonic()
-        batch = plan["left"][: min(BATCH, max(1, round(rate)))]
-        wish = {"events": batch, "force": plan["force"], "replay": plan["replay"]}
-        answer = asked.post("replays", wish=wish)
-        handled = len(batch) - len(answer["left"])
-        plan["left"] = plan["left"][handled:]
-        items += answer["items"]
-        runs += answer["runs"]
-        errors += sum("error" in item for item in answer["items"])
-        done += handled
-        for item in answer["items"]:
-            _tell_item(item, out, "runs")
-        out.progress(f"{done} of {total} events, {runs} Workflows")
-        if plan["left"]:
-            time.sleep(max(0.0, handled / rate - (time.monotonic() - started)))
+    size = min(BATCH, max(1, round(rate)))
+    told: dict[str, Any] = {"replay": plan["replay"], "events": 0, "runs": 0, "errors": 0, "items": []}
+    try:
+        while plan["left"]:
+            if total > size:
+                path.write_text(json.dumps(plan))
+            started = time.monotonic()
+            handled = _replay_some(asked, plan, size, told, out)
+            out.progress(f"{told['events']} of {total} events, {told['runs']} Workflows")
+            if plan["left"]:
+                time.sleep(max(0.0, handled / rate - (time.monotonic() - started)))
+    except (KeyboardInterrupt, LynceusError):
+        if path.exists():
+            out.error(
+                f"{len(plan['left'])} of {total} events are left",
+                f"go on with: lynceus events replay -n {asked.namespace} --resume {path}",
+            )
+        raise
     out.end_progress()
     path.unlink(missing_ok=True)
-    out.line(f"replay {plan['replay']}: {done} events, {runs} Workflows started, {errors} events failed")
-    out.data({"replay": plan["replay"], "events": done, "runs": runs, "errors": errors, "items": items})
-    return DONE if not errors else NO
+    out.line(
+        f"replay {told['replay']}: {told['events']} events, {told['runs']} Workflows sent to the workers, "
+        f"{told['errors']} events failed"
+    )
+    out.data(told)
+    return DONE if not told["errors"] else NO
+
+
+def _replay_some(asked: Api, plan: dict[str, Any], size: int, told: dict[str, Any], out: Output) -> int:
+    """Run the next events of the plan, and return how many the call had time for."""
+    batch = plan["left"][:size]
+    wish = {"events": batch, "force": plan["force"], "replay": plan["replay"]}
+    answer = asked.post("replays", wish=wish)
+    handled = len(batch) - len(answer["left"])
+    plan["left"] = plan["left"][handled:]
+    told["events"] += handled
+    told["runs"] += answer["runs"]
+    told["errors"] += sum("error" in item for item in answer["items"])
+    told["items"] += answer["items"]
+    for item in answer["items"]:
+        _tell_item(item, out, "runs")
+    return handled
 
 
 def _read_plan(path: Path, namespace: str) -> dict[str, Any]:
     try:
         plan = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise BadRequest(f"{path} is no interrupted replay: {error}") from error
+    except ValueError as error:
+        raise Misused(f"{path} is no interrupted replay: {error}") from error
     if not isinstance(plan, dict) or set(plan) != {"namespace", "replay", "force", "left"}:
-        raise BadRequest(f"{path} is no interrupted replay")
+        raise Misused(f"{path} is no interrupted replay")
     if plan["namespace"] != namespace:
-        raise BadRequest(f"{path} is of namespace {plan['namespace']}: say -n {plan['namespace']}")
+        raise Misused(f"{path} is of namespace {plan['namespace']}: say -n {plan['namespace']}")
     return plan
 
 

@@ -43,6 +43,101 @@ def test_list_shows_the_newest_first_with_counts(shell: Shell, world: World) -> 
     assert "1 matched" in lines[1]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list", "--limit", "0"),
+        ("list", "--day", "2026-13-01"),
+        ("list", "--since", "yesterday"),
+        ("list", "--reason", "render_error"),
+        ("tail", "--every", "-1"),
+        ("tail", "--every", "nan"),
+        ("replay", "--since", "1h", "--rate", "0"),
+        ("replay", "--since", "1h", "--rate", "nan"),
+        ("replay", "--resume", "pyproject.toml"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error_of_few_words(shell: Shell, words: tuple[str, ...]) -> None:
+    code, out, err = shell.run("events", *words)
+
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+
+
+def test_a_reason_that_does_not_exist_is_answered_with_the_one_that_was_meant(shell: Shell) -> None:
+    assert 'did you mean "render-error"?' in shell.run("events", "list", "--reason", "render_error")[2]
+
+
+@pytest.mark.parametrize("token", ["abc\ndef", "tökèn", "a\x00b"])
+def test_a_token_that_no_header_can_carry_is_a_usage_error(
+    token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lynceus.__main__ import main
+
+    assert main(["events", "list", "--token", token]) == 2
+    assert "token" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["notaurl", "ftp://x", "http:///x", "argo.example.com:2746"])
+def test_what_is_no_url_is_a_usage_error(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from lynceus.__main__ import main
+
+    assert main(["events", "list", "--token", "t", "--url", url]) == 2
+    assert "https://" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_named(shell: Shell, world: World) -> None:
+    world.receive()
+
+    code, _, err = shell.run("events", "save", "--to", "/no/such/directory/x.json")
+
+    assert (code, err) == (1, "error: /no/such/directory/x.json: No such file or directory\n")
+
+
+def test_an_unknown_binding_is_said_to_be_unknown(shell: Shell) -> None:
+    _, out, _ = shell.run("events", "binding", "on-pusch")
+
+    assert 'there is no WorkflowEventBinding "on-pusch"' in out
+
+
+def test_a_comparison_that_can_never_be_true_is_answered_with_one_that_can(
+    shell: Shell, world: World
+) -> None:
+    world.cluster.apply(binding("never", 'metadata["x-github-event"] == "push"'))
+    world.clock.sleep(60)
+    world.receive()
+
+    _, out, _ = shell.run("events", "explain", "--binding", "never")
+
+    assert 'do: write metadata["x-github-event"] == ["push"]' in out
+
+
+def test_an_explanation_without_the_body_tells_what_was_recorded(shell: Shell, world: World) -> None:
+    event = world.receive().headers["Lynceus-Event-Id"]
+    shell.run("events", "erase", event, "--yes")
+
+    code, out, _ = shell.run("events", "explain", event)
+
+    assert (code, "is not kept" in out, "on-push: matched" in out) == (0, True, True)
+
+
+def test_an_interrupted_replay_says_how_to_go_on(
+    shell: Shell, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        world.receive(world.delivery(guid=f"guid-{number}"))
+    world.work()
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"namespace": "argo", "replay": "r1", "force": False, "left": ["a", "b"]}))
+    world.cluster.deny("ada", "create", "replays")
+
+    code, _, err = shell.run("events", "replay", "--resume", str(plan))
+
+    assert code == 1
+    assert f"lynceus events replay -n argo --resume {plan}" in err
+
+
 def test_list_goes_back_day_by_day(shell: Shell, world: World) -> None:
     world.receive(world.delivery(guid="yesterday"))
     world.clock.sleep(86400)
@@ -64,6 +159,15 @@ def test_tail_prints_each_event_once_and_oldest_first(shell: Shell, world: World
 
     ids = [listed["id"] for listed in shell.data("events", "list")["items"]]
     assert [line.split()[1] for line in out.splitlines()] == ids[::-1]
+
+
+def test_tail_prints_json_of_a_line_each(shell: Shell, world: World) -> None:
+    for number in range(2):
+        world.receive(world.delivery(guid=f"guid-{number}"))
+
+    _, out, _ = shell.run("events", "tail", "--since", LONG_AGO, "--looks", "1", "-o", "json")
+
+    assert sorted(json.loads(line)["delivery_id"] for line in out.splitlines()) == ["guid-0", "guid-1"]
 
 
 def test_explain_without_an_id_takes_the_newest_and_prints_the_anchor_of_each_reason(
@@ -158,7 +262,7 @@ def test_a_plan_of_another_namespace_is_refused(shell: Shell, tmp_path: Path) ->
 
     code, _, err = shell.run("events", "replay", "--resume", str(plan))
 
-    assert (code, "-n other" in err) == (1, True)
+    assert (code, "-n other" in err) == (2, True)
 
 
 def test_a_replay_of_nothing_in_particular_is_a_usage_error(shell: Shell) -> None:

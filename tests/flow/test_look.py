@@ -262,12 +262,15 @@ def test_a_bindings_health_is_its_last_match_its_states_and_its_last_error() -> 
     world.work()
     world.work()
 
-    healthy = look.binding_health(READER, "argo", "on-push", {}, world.ports, world.settings)
-    broken = look.binding_health(READER, "argo", "broken", {}, world.ports, world.settings)
+    def health(name: str) -> dict[str, Any]:
+        return look.binding_health(READER, "argo", name, {}, world.ports, world.settings, world.known)
+
+    healthy, broken = health("on-push"), health("broken")
 
     assert healthy["states"] == {"created": 1}
     assert healthy["lastError"] is None
     assert broken["lastError"]["count"] == 1
+    assert (healthy["exists"], health("no-such-binding")["exists"]) == (True, False)
 
 
 def test_failed_submissions_are_listed_with_their_meaning_and_what_to_do() -> None:
@@ -299,10 +302,41 @@ def test_an_erased_body_is_gone_and_who_asked_is_noted() -> None:
 
     look.erase(READER, "argo", event, world.ports, world.settings)
 
-    with pytest.raises(NotFound):
-        explained(world, event)
+    told = explained(world, event)
+    assert (told["as"], "not kept" in told["note"]) == ("stored", True)
     [note] = look.show(READER, "argo", event, {}, world.ports, world.settings)["notes"]
     assert (note["what"], note["by"]) == ("body erased", "ada")
+
+
+def test_what_was_recorded_is_told_without_the_body_and_the_bindings() -> None:
+    world = world_with_a_reader(
+        binding("on-push"), binding("never", "false"), binding("broken", "payload.a.b")
+    )
+    event = world.receive().headers["Lynceus-Event-Id"]
+    world.cluster.remove("WorkflowEventBinding", "argo", "broken")
+
+    told = explained(world, event, **{"as": "stored"})
+
+    assert {verdict["binding"]: verdict["reason"] for verdict in told["verdicts"]} == {
+        "on-push": reasons.MATCHED,
+        "broken": reasons.SELECTOR_ERROR,
+    }
+    assert told["counts"][reasons.SELECTOR_FALSE] == 1
+    assert all(verdict["means"] for verdict in told["verdicts"])
+
+
+def test_what_is_kept_of_verdicts_is_bounded_however_many_bindings_there_are() -> None:
+    long = "payload.a.b == " + '"x" + ' * 300 + '"y"'
+    nothing = [binding(f"nothing-{n:03}", submit=False) for n in range(60)]
+    world = world_with_a_reader(*nothing, *(binding(f"broken-{n:03}", long) for n in range(60)))
+
+    event = world.receive().headers["Lynceus-Event-Id"]
+
+    record = world.ledger.event(event)
+    assert record is not None
+    assert record.counts == {reasons.NOTHING_TO_SUBMIT: 60, reasons.SELECTOR_ERROR: 60}
+    assert len(record.verdicts) == 40
+    assert max(len(verdict.message) for verdict in record.verdicts) <= 500
 
 
 def test_the_heartbeat_tells_the_age_of_the_tick() -> None:
