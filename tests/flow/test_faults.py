@@ -15,9 +15,11 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.core.events import Delivery
+from chalicelib.core.submissions import SUCCEEDED
 from chalicelib.ports import Outstanding
 from lynceus.local.faults import AFTER, BEFORE, KILLED, TIMEOUT, Fault
-from tests.world import World, account, binding, template
+from lynceus.local.memory import FakeClock
+from tests.world import MINUTE, World, account, binding, template
 
 Story = Callable[[World], None]
 
@@ -184,6 +186,56 @@ def test_promises_1_and_2_hold_when_the_first_two_calls_of_every_method_fail_aft
     world.pass_time(40)
 
     assert wrong_in(world, 2) == ""
+
+
+MINUTELY = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "CronWorkflow",
+    "metadata": {"name": "minutely", "namespace": "argo"},
+    "spec": {
+        "schedules": ["* * * * *"],
+        "concurrencyPolicy": "Replace",
+        "workflowSpec": {"workflowTemplateRef": {"name": "build"}},
+    },
+}
+
+
+def minutes_of_cron(*faults: Fault) -> World:
+    """Six minutes with faults and four without, the worker awake every five seconds."""
+    world = World(MINUTELY)
+    world.plan.faults += faults
+    start, ticked = world.clock.now(), None
+    while (passed := world.clock.now() - start) < timedelta(minutes=10):
+        if passed >= timedelta(minutes=6):
+            world.plan.clear()
+        if passed // MINUTE != ticked:
+            ticked = passed // MINUTE
+            world.tick()
+        world.work(cron=True)
+        world.clock.sleep(5)
+    return world
+
+
+def wrong_with_cron_in(world: World) -> str:
+    """Each minute has one run; it became a Workflow or is recorded as too late; what came after the faults ran."""
+    runs = {s.scheduled_at: s.progress.state for s in world.ledger.stored.values()}
+    start = FakeClock().now()
+    said = [runs.get(start + minute * MINUTE, "lost") for minute in range(1, 9)]
+    succeeded = {f"minutely-{int(at.timestamp())}" for at, state in runs.items() if at and state in SUCCEEDED}
+    wrong = set(said) - {"created", "existed", "missed"} or set(said[6:]) - {"created", "existed"}
+    return f"{said}" if wrong or succeeded != set(world.names()) else ""
+
+
+@pytest.mark.parametrize("kind", [BEFORE, AFTER, TIMEOUT, KILLED])
+def test_promise_2_holds_for_cron_under_every_single_fault(kind: str) -> None:
+    faults = [fault for fault in minutes_of_cron().plan.possible((kind,)) if fault.call <= 3]
+
+    wrong = {
+        name_of(fault): found for fault in faults if (found := wrong_with_cron_in(minutes_of_cron(fault)))
+    }
+
+    assert len(faults) > 30
+    assert wrong == {}
 
 
 def test_the_registry_names_every_port_method() -> None:
