@@ -126,7 +126,7 @@ def candidates(delivery: Delivery, clients: Iterable[WebhookClient]) -> list[Web
         for client in clients
         if _listens(client, delivery)
         and (
-            all(name in headers for name in client.provider.marks)
+            all(any(headers.get(name, ())) for name in client.provider.marks)
             if client.provider.marks
             else client.scheme.header in _fields(client, delivery, headers)
         )

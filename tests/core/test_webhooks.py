@@ -391,6 +391,7 @@ def test_a_namespace_without_a_document_refuses_as_argo_without_its_secret() -> 
 def test_a_delivery_that_no_client_expects_is_refused() -> None:
     assert refused(github(), ()) == "no-client"
     assert refused(delivery([]), [client(type="github", secret=SECRET)]) == "no-client"
+    assert refused(github(event=""), [client(type="github", secret=SECRET)]) == "no-client"
 
 
 def test_a_client_listens_at_its_discriminators_only() -> None:
