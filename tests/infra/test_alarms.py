@@ -65,6 +65,7 @@ def fires(alarm: Alarm, series: Series) -> bool:
 WELL_AND_ILL: dict[str, tuple[Series, Series]] = {
     "dead-letters": ([[0]], [[0], [1]]),
     "submissions-waiting": ([[5]] * 3, [[620], [680], [740]]),
+    "submissions-stuck": ([[2.0, 90.0]], [[1700.0], [1860.0]]),
     "cron-waiting": ([[0]] * 3, [[310], [370], [430]]),
     "api-errors": ([[]], [[1]]),
     "api-throttles": ([[]], [[1]]),
