@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from chalicelib.core.errors import Conflict, LynceusError
+from chalicelib.core.errors import Conflict, LynceusError, Unavailable
 from chalicelib.core.snapshots import Snapshot, next_snapshot, slim
 from chalicelib.core.submissions import digest_of
 from chalicelib.flow import crons
@@ -30,11 +30,14 @@ def tick(ports: Ports, settings: Settings) -> None:
     """Plan, remember, sweep; each with its own heartbeat."""
     started = ports.clock.now()
     _part("plan", ports, lambda: crons.tend(ports, settings))
-    up = _part("snapshot", ports, lambda: remember_bindings(ports, settings))
+    listed = _listed(ports, settings)
+    _part("snapshot", ports, lambda: remember_bindings(listed, ports))
     if settings.sweep == "active":
         _part("sweep", ports, lambda: sweep(ports))
     else:
         ports.journal.error("sweep.paused", until="LYNCEUS_SWEEP is active again")
+    # A ledger that failed or a namespace that refuses us says nothing about the cluster.
+    up = any(isinstance(each, Snapshot) for each in listed.values())
     before = _health(ports)
     changed = before is None or before.cluster_up != up
     health = Health(
@@ -49,15 +52,14 @@ def tick(ports: Ports, settings: Settings) -> None:
         ports.journal.error("tick.health_failed", error=error.message)
 
 
-def _part(name: str, ports: Ports, do: Callable[[], None]) -> bool:
-    """True when the part went through; its heartbeat is counted only then."""
+def _part(name: str, ports: Ports, do: Callable[[], None]) -> None:
+    """Do one part; its heartbeat is counted only when it went through."""
     try:
         do()
     except LynceusError as error:
         ports.journal.error("tick.failed", part=name, error=error.message)
-        return False
-    ports.journal.count(f"heartbeat_{name}")
-    return True
+    else:
+        ports.journal.count(f"heartbeat_{name}")
 
 
 def _health(ports: Ports) -> Health | None:
@@ -70,13 +72,38 @@ def _health(ports: Ports) -> Health | None:
 # The snapshot
 
 
-def remember_bindings(ports: Ports, settings: Settings) -> None:
-    """Store the bindings as they are now, namespace by namespace, where they changed (rule 12)."""
-    if settings.namespaces:
-        for namespace in settings.namespaces:
-            _remember(ports.cluster.raw_bindings(namespace), ports)
-        return
-    listed = ports.cluster.raw_bindings("")
+def _listed(ports: Ports, settings: Settings) -> dict[str, Snapshot | LynceusError]:
+    """The bindings of each namespace, of all in one list under "" where all are served, or why there is no list."""
+    found: dict[str, Snapshot | LynceusError] = {}
+    for namespace in settings.namespaces or ("",):
+        try:
+            found[namespace] = ports.cluster.raw_bindings(namespace)
+        except LynceusError as error:
+            found[namespace] = error
+            if isinstance(error, Unavailable):
+                break  # the others would wait as long, and the sweep behind them
+    return found
+
+
+def remember_bindings(listed: Mapping[str, Snapshot | LynceusError], ports: Ports) -> None:
+    """Store what was listed where it changed; raises what kept a list from being had or stored, last (rule 12)."""
+    failed: LynceusError | None = None
+    for namespace, each in listed.items():
+        try:
+            if isinstance(each, LynceusError):
+                raise each
+            if namespace:
+                _remember(each, ports)
+            else:
+                _remember_all(each, ports)
+        except LynceusError as error:
+            failed = error
+    if failed:
+        raise failed
+
+
+def _remember_all(listed: Snapshot, ports: Ports) -> None:
+    """Store the bindings of the whole cluster, namespace by namespace."""
     grouped: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for raw in listed.objects:
         grouped[str(raw["metadata"].get("namespace", ""))].append(raw)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
 
 from chalicelib.adapters.journals import StdoutJournal
 from chalicelib.core.clients import parse_clients, with_previous
-from chalicelib.core.errors import ClientError, Misconfigured, Unauthenticated
+from chalicelib.core.errors import ClientError, ClusterError, Misconfigured, Unauthenticated
 from chalicelib.flow.submit import work
 from chalicelib.settings import Settings, from_environment
-from lynceus.local.faults import CONFLICT, Fault
+from lynceus.local.faults import BEFORE, CONFLICT, Fault
 from lynceus.local.memory import FakeClock
 from tests.flow.test_crons import cron, spend, status
 from tests.flow.test_crons import world as cron_world
@@ -35,6 +36,38 @@ def test_rule_36_a_part_of_the_tick_that_fails_does_not_take_the_others_with_it(
     health = world.ledger.health()
     assert health is not None
     assert not health.cluster_up
+
+
+def test_rule_11_a_ledger_that_fails_is_no_word_against_the_cluster() -> None:
+    world = World()
+    world.plan.faults.append(Fault("ledger", "put_snapshot", BEFORE, 0))
+
+    world.tick()
+
+    health = world.ledger.health()
+    assert health is not None
+    assert health.cluster_up
+    assert world.journal.metrics["heartbeat_snapshot"] == 0
+
+
+def test_rule_12_a_namespace_that_refuses_us_does_not_keep_the_others_from_being_remembered() -> None:
+    world = World(settings=Settings(namespaces=("closed", "argo")))
+    raw_bindings = world.cluster.raw_bindings
+
+    def refused(namespace: str) -> Any:
+        if namespace == "closed":
+            raise ClusterError(403, "Forbidden", "workfloweventbindings.argoproj.io is forbidden")
+        return raw_bindings(namespace)
+
+    world.cluster.raw_bindings = refused  # type: ignore[method-assign]
+
+    world.tick()
+
+    assert world.ledger.snapshot("argo") is not None
+    assert world.journal.metrics["heartbeat_snapshot"] == 0
+    health = world.ledger.health()
+    assert health is not None
+    assert health.cluster_up
 
 
 def test_rule_36_the_heartbeat_tells_how_long_ago_the_tick_ran() -> None:
