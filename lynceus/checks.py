@@ -27,6 +27,8 @@ GOOD, WARNING, BAD = "good", "warning", "bad"
 SKEW = timedelta(seconds=30)  # Slack and Stripe refuse five minutes; tokens of the cluster less
 TICK = 180.0  # seconds: three ticks
 
+IDENTITY = "aws sts get-caller-identity  # are these the credentials and the region that were meant?"
+
 # A Workflow that any controller would take, and that is never made: it is sent with dryRun=All.
 WORKFLOW = {
     "apiVersion": "argoproj.io/v1alpha1",
@@ -98,9 +100,11 @@ class Surroundings:
 
     def clients(self, namespace: str) -> list[str]:
         """The names of its webhook clients; none where they cannot be read, which has a line of its own."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         try:
             return list(self.document(namespace).read() or ())
-        except LynceusError:
+        except (LynceusError, BotoCoreError, ClientError):
             return []
 
 
@@ -117,36 +121,38 @@ def _aws(service: str) -> Any:
 
 def run(around: Surroundings) -> Iterator[Check]:
     """Every check, one after the other."""
-    for name, check, per in CHECKS:
+    for name, check, per, repair in CHECKS:
         if per == "":
-            yield _tried(name, lambda check=check: check(around))  # type: ignore[misc]
+            yield _tried(name, check, (around,), repair)
             continue
         for namespace in around.namespaces:
             if per == "namespace":
-                yield _tried(f"{name} {namespace}", lambda check=check, n=namespace: check(around, n))  # type: ignore[misc]
+                yield _tried(f"{name} {namespace}", check, (around, namespace), repair)
                 continue
             for client in around.clients(namespace):
-                yield _tried(
-                    f"{name} {namespace}/{client}", lambda check=check, n=namespace, c=client: check(around, n, c)  # type: ignore[misc]
-                )  # fmt: skip
+                yield _tried(f"{name} {namespace}/{client}", check, (around, namespace, client), repair)
 
 
-def _tried(name: str, check: Callable[[], str]) -> Check:
-    from botocore.exceptions import BotoCoreError, ClientError
+def _tried(name: str, check: Callable[..., str], subject: tuple[Any, ...], repair: str) -> Check:
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
+    around, namespace, *_ = (*subject, "")
+    repair = repair.format(stage=around.settings.stage, namespace=namespace)
     try:
-        return Check(name, GOOD, check())
+        return Check(name, GOOD, check(*subject))
     except Ill as ill:
-        return Check(name, ill.state, ill.told, ill.repair)
+        return Check(name, ill.state, ill.told, ill.repair or repair)
     except ClientError as error:
         told = error.response["Error"]
-        return Check(
-            name, BAD, f"{told['Code']}: {told.get('Message', '')}"[:300], "aws sts get-caller-identity"
-        )
+        return Check(name, BAD, f"{told['Code']}: {told.get('Message', '')}"[:300], IDENTITY)
+    except NoRegionError as error:
+        return Check(name, BAD, f"AWS: {error}", "export AWS_REGION=us-east-1  # where it is deployed")
+    except NoCredentialsError as error:
+        return Check(name, BAD, f"AWS: {error}", "aws configure  # or export AWS_PROFILE=…")
     except BotoCoreError as error:
-        return Check(name, BAD, f"AWS: {error}", "aws sts get-caller-identity")
+        return Check(name, BAD, f"AWS: {error}", IDENTITY)
     except LynceusError as error:
-        return Check(name, BAD, error.message[:300], getattr(error, "hint", ""))
+        return Check(name, BAD, error.message[:300], getattr(error, "hint", "") or repair)
 
 
 # AWS
@@ -163,8 +169,10 @@ def _ledger(around: Surroundings) -> str:
         ) from None
     indexes = {index["IndexName"] for index in table.get("GlobalSecondaryIndexes", ())}
     if not {"by-time", "outbox"} <= indexes:
-        raise Ill(f"{settings.table} lacks an index: it has {', '.join(sorted(indexes)) or 'none'}",
-                  f"lynceus deploy --stage {settings.stage}")  # fmt: skip
+        raise Ill(
+            f"{settings.table} lacks an index: it has {', '.join(sorted(indexes)) or 'none'}",
+            f"lynceus deploy --stage {settings.stage}",
+        )
     client.get_item(TableName=settings.table, Key={"pk": {"S": "health"}, "sk": {"S": "cluster"}})
     return f"{settings.table}, {table['TableStatus'].lower()}, read"
 
@@ -251,9 +259,24 @@ def _bindings(around: Surroundings, namespace: str) -> str:
     more = (found.get("metadata") or {}).get("remainingItemCount", 0)
     count = len(found.get("items") or ()) + int(more)
     if not count:
-        raise Ill("listed, and there is none: no event can start anything", f"kubectl -n {namespace} apply -f …",
-                  state=WARNING)  # fmt: skip
-    return f"{count} or more listed as {'the api function' if around.is_function('api') else 'yourself'}"
+        raise Ill(
+            "listed, and there is none: no event can start anything",
+            f"kubectl -n {namespace} apply -f …",
+            state=WARNING,
+        )
+    return f"{count} listed as {_who(around, 'api')}"
+
+
+def _crons(around: Surroundings, namespace: str) -> str:
+    found = around.cluster("tick").ask(
+        "GET", f"{ARGO}/namespaces/{namespace}/cronworkflows", query={"limit": "1"}
+    )
+    more = (found.get("metadata") or {}).get("remainingItemCount", 0)
+    return f"{len(found.get('items') or ()) + int(more)} listed as {_who(around, 'tick')}"
+
+
+def _who(around: Surroundings, function: str) -> str:
+    return f"the {function} function" if around.is_function(function) else "yourself"
 
 
 def _account(around: Surroundings, namespace: str, client: str) -> str:
@@ -262,7 +285,19 @@ def _account(around: Surroundings, namespace: str, client: str) -> str:
             f'ServiceAccount "{client}" does not exist',
             f"kubectl -n {namespace} create serviceaccount {client}",
         )
-    return "the ServiceAccount exists"
+    # Both look at its uid: what a namesake was never allowed is not done for it.
+    for function in ("api", "submit"):
+        try:
+            around.cluster(function).ask("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/{client}")
+        except LynceusError as error:
+            raise Ill(error.message, _edit_roles(namespace, client)) from None
+    return "the ServiceAccount exists and may be looked at"
+
+
+def _edit_roles(namespace: str, client: str) -> str:
+    return (
+        f"kubectl -n {namespace} edit role lynceus-api lynceus-submit  # add {client} to each resourceNames"
+    )
 
 
 def _create(around: Surroundings, namespace: str, client: str) -> str:
@@ -279,9 +314,7 @@ def _create(around: Surroundings, namespace: str, client: str) -> str:
         )
     except LynceusError as error:
         if "impersonate" in error.message:
-            raise Ill(
-                error.message, f"kubectl -n {namespace} edit role lynceus-submit  # resourceNames: {client}"
-            ) from None
+            raise Ill(error.message, _edit_roles(namespace, client)) from None
         role = f"lynceus-{client.replace('.', '-')}"
         kubectl = f"kubectl -n {namespace} create"
         raise Ill(
@@ -290,8 +323,7 @@ def _create(around: Surroundings, namespace: str, client: str) -> str:
             "--resource=workflows.argoproj.io,workflowtemplates.argoproj.io && "
             f"{kubectl} rolebinding {role} --role={role} --serviceaccount={namespace}:{client}",
         ) from None
-    who = "the submit function" if around.is_function("submit") else "yourself"
-    return f"{who} may act as it, and it may create Workflows (server dry run)"
+    return f"{_who(around, 'submit')} may act as it, and it may create Workflows (server dry run)"
 
 
 # The API
@@ -317,22 +349,33 @@ def _api(around: Surroundings) -> str:
             f"aws logs tail /aws/lambda/lynceus-{around.settings.stage}-tick",
         )
     if not told["clusterUp"]:
-        raise Ill(f"the tick cannot reach the cluster since {told['since']}",
-                  f"aws logs tail /aws/lambda/lynceus-{around.settings.stage}-tick")  # fmt: skip
+        raise Ill(
+            f"the tick cannot reach the cluster since {told['since']}",
+            f"aws logs tail /aws/lambda/lynceus-{around.settings.stage}-tick",
+        )
     return f"answers; the tick ran {told['secondsAgo']:.0f} s ago and sees the cluster"
 
 
-# (name, what is tried, once, for each namespace, or for each webhook client)
-CHECKS: tuple[tuple[str, Callable[..., str], str], ...] = (
-    ("ledger", _ledger, ""),
-    ("queues", _queues, ""),
-    ("dead letters", _dead_letters, ""),
-    ("clients", _secret, "namespace"),
-    ("signature", _signature, "client"),
-    ("cluster", _cluster, ""),
-    ("clock", _clock, ""),
-    ("bindings", _bindings, "namespace"),
-    ("account", _account, "client"),
-    ("create", _create, "client"),
-    ("api", _api, ""),
+_READ_CLIENTS = (
+    "aws secretsmanager get-secret-value --secret-id lynceus-{stage}/{namespace}/webhook-clients "
+    "--query SecretString --output text | lynceus lint -"
+)
+_CLUSTER = "kubectl cluster-info"
+_RIGHTS = "kubectl -n {namespace} apply -f infra/kubernetes/rbac.yaml"
+
+# The name; what is tried; once, for each namespace, or for each webhook client; and what repairs it where the check
+# itself knows nothing better.
+CHECKS: tuple[tuple[str, Callable[..., str], str, str], ...] = (
+    ("ledger", _ledger, "", "lynceus deploy --stage {stage}"),
+    ("queues", _queues, "", "lynceus deploy --stage {stage}"),
+    ("dead letters", _dead_letters, "", "lynceus dlq list"),
+    ("clients", _secret, "namespace", _READ_CLIENTS),
+    ("signature", _signature, "client", "lynceus clients list -n {namespace}"),
+    ("cluster", _cluster, "", _CLUSTER),
+    ("clock", _clock, "", _CLUSTER),
+    ("bindings", _bindings, "namespace", _RIGHTS),
+    ("crons", _crons, "namespace", _RIGHTS),
+    ("account", _account, "client", _CLUSTER),
+    ("create", _create, "client", _CLUSTER),
+    ("api", _api, "", "lynceus deploy --stage {stage}"),
 )

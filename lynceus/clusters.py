@@ -29,7 +29,9 @@ class Cluster:
         try:
             client = config.new_client_from_config(kubeconfig or None, context or None)  # type: ignore[no-untyped-call]  # the client's config has no types
         except (config.ConfigException, OSError) as error:
-            raise Misconfigured(f"no cluster: {error}") from error
+            failed = Misconfigured(f"no cluster: {error}")
+            failed.hint = "aws eks update-kubeconfig --name …  # or say --kubeconfig, --context"  # type: ignore[attr-defined]  # what `main` prints below a message
+            raise failed from error
         return cls(client, client.configuration.host)
 
     def ask(
@@ -57,7 +59,9 @@ class Cluster:
             answer = self._client.call_api(*request, _request_timeout=PATIENCE)
             content = answer.read()
         except HTTPError as error:
-            raise Unavailable(f"{self.name} does not answer: {type(error).__name__}") from error
+            failed = Unavailable(f"{self.name} does not answer: {type(error).__name__}")
+            failed.hint = "kubectl cluster-info"  # type: ignore[attr-defined]  # as above
+            raise failed from error
         self.date = str(answer.headers.get("Date", ""))
         try:
             value = json.loads(content)

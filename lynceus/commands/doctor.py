@@ -21,6 +21,7 @@ from chalicelib.core.submissions import Pointer, Submission
 from chalicelib.core.workflows import SUBMISSION_ANNOTATION
 from chalicelib.settings import from_environment
 from lynceus import checks
+from lynceus.api import at_least
 from lynceus.output import DONE, NO, Output
 from lynceus.reconciliations import Reconciliation, reconcile
 
@@ -40,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", default="", help="of the cluster (default: kubectl's; --local knows)")
     parser.add_argument("--context", default="", help="its context (default: the current one)")
     parser.add_argument("--reconcile", action="store_true", help="hold ledger and cluster against each other")
-    parser.add_argument("--days", type=int, default=1, help="so many days back (default: 1)")
+    parser.add_argument("--days", type=at_least(1), default=1, help="so many days back (default: 1)")
 
 
 def run(options: argparse.Namespace, out: Output) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from botocore.exceptions import NoCredentialsError
 from moto import mock_aws
 
 from chalicelib.settings import Settings
@@ -123,11 +124,47 @@ def test_a_cluster_and_an_api_that_are_away_stop_no_other_check(around: Surround
     assert (found["cluster"].state, found["api"].state, found["ledger"].state) == (BAD, BAD, GOOD)
 
 
-def test_every_red_line_has_a_name_and_something_to_read(around: Surroundings) -> None:
-    around.settings = Settings(stage="other")
-    around.kubeconfig = "/no/such/file"
+@pytest.mark.parametrize("ill", ["stage", "cluster", "namespace", "region", "credentials", "clients"])
+def test_every_red_line_has_something_to_read_and_one_command(
+    ill: str, around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around.url = "http://127.0.0.1:9"
+    if ill == "stage":
+        around.settings = Settings(stage="other")
+    elif ill == "cluster":
+        around.settings, around.kubeconfig = Settings(stage="local"), "/no/such/file"
+    elif ill == "namespace":
+        around.namespaces = ("elsewhere",)
+    elif ill == "region":
+        monkeypatch.delenv("AWS_REGION")
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    elif ill == "credentials":
+        around.aws = without_credentials
+    else:
+        put_clients(a={"type": "githbu", "secret": "s"})
 
-    assert all(check.name and check.told for check in told(around).values())
+    found = told(around)
+
+    red = [check for check in found.values() if check.state == BAD]
+    assert len(red) > 1
+    assert [check for check in red if not (check.told and check.repair)] == []
+
+
+def without_credentials(service: str) -> Any:
+    raise NoCredentialsError
+
+
+def test_an_account_that_the_functions_may_not_look_at_is_red(
+    around: Surroundings, cluster: tuple[Cluster, Path]
+) -> None:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "new", "namespace": "argo"}}
+    cluster[0].apply([account])
+    put_clients(new={"type": "github", "secret": "s"})
+
+    found = told(around)["account argo/new"]
+
+    assert (found.state, "cannot get" in found.told, "lynceus-api" in found.repair) == (BAD, True, True)
 
 
 # Reconciliation
