@@ -7,8 +7,9 @@ and says so in its own heartbeat: a part that fails does not take the others wit
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any
 
 from chalicelib.core.errors import Conflict, LynceusError, Unavailable
@@ -20,6 +21,8 @@ from chalicelib.settings import Settings
 
 SHARDS = 16
 SWEEP_LIMIT = 200  # doorbells per shard and minute: a drain is paced
+NAMESPACE_LIMIT = 100  # of them for one namespace
+SWEEP_SIGHT = 1000  # entries per shard among which the namespaces are told apart
 SWEEP_SECONDS = 20.0
 RING_AGAIN = timedelta(minutes=2)  # a doorbell that the worker did not answer by then is rung again
 
@@ -133,13 +136,14 @@ def _remember(listed: Snapshot, ports: Ports) -> Snapshot:
     following = next_snapshot(stored, slimmed)
     if following is None:
         return stored or slimmed
+    # Their texts first: once the snapshot is stored, nobody looks at them again.
+    for raw in following.objects:
+        ports.archive.keep_binding(raw, listed.taken_at)
     try:
         ports.ledger.put_snapshot(following, stored)
     except Conflict:
         pass  # another tick was faster; its list is as good
     else:
-        for raw in following.objects:
-            ports.archive.keep_binding(raw, listed.taken_at)
         ports.journal.log(
             "snapshot.stored",
             namespace=listed.scope,
@@ -163,11 +167,23 @@ def sweep(ports: Ports) -> None:
         if ports.clock.monotonic() > deadline:
             ports.journal.error("sweep.out_of_time", shard=shard)
             break
-        for outstanding in ports.ledger.due(shard, ports.clock.now(), SWEEP_LIMIT):
+        for outstanding in paced(ports.ledger.due(shard, ports.clock.now(), SWEEP_SIGHT)):
+            if ports.clock.monotonic() > deadline:
+                break
             rung += _ring(outstanding, ports)
     if rung:
         ports.journal.log("sweep.rang", doorbells=rung)
     ports.journal.count("swept", rung)
+
+
+def paced(entries: Sequence[Outstanding]) -> list[Outstanding]:
+    """Those to ring for now, oldest first in each namespace, the namespaces in turn (rule 28)."""
+    waiting: dict[str, list[Outstanding]] = defaultdict(list)
+    for entry in entries:
+        # Of an event whose bindings are still to be asked the key does not tell the namespace.
+        waiting[entry.pointer.namespace if entry.pointer else ""].append(entry)
+    turns = zip_longest(*(each[:NAMESPACE_LIMIT] for each in waiting.values()))
+    return [entry for turn in turns for entry in turn if entry is not None][:SWEEP_LIMIT]
 
 
 def _ring(outstanding: Outstanding, ports: Ports) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from chalicelib.adapters.journals import StdoutJournal
 from chalicelib.core.clients import parse_clients, with_previous
 from chalicelib.core.errors import ClientError, ClusterError, Misconfigured, Unauthenticated
+from chalicelib.core.submissions import Progress, Submission, digest_of
 from chalicelib.flow.submit import work
 from chalicelib.settings import Settings, from_environment
 from lynceus.local.faults import BEFORE, CONFLICT, Fault
@@ -68,6 +71,28 @@ def test_rule_12_a_namespace_that_refuses_us_does_not_keep_the_others_from_being
     health = world.ledger.health()
     assert health is not None
     assert health.cluster_up
+
+
+def test_rule_28_one_namespaces_backlog_keeps_no_other_namespace_waiting() -> None:
+    world = World()
+    now = world.clock.now()
+
+    def waiting(namespace: str, number: int, due: datetime) -> Submission:
+        name = f"w{number}"
+        return Submission(
+            id=digest_of(namespace, name), kind="event", namespace=namespace, workflow=name, cause="e",
+            source="b", received_at=now, progress=Progress(due=due),
+        )  # fmt: skip
+
+    for number in range(6000):
+        world.ledger.begin_run(waiting("busy", number, now - timedelta(hours=2)))
+    world.ledger.begin_run(waiting("quiet", 0, now - timedelta(minutes=1)))
+
+    world.tick()
+
+    rung = Counter(message.body["namespace"] for message in world.queue.messages)
+    assert rung["quiet"] == 1
+    assert 0 < rung["busy"] <= 16 * 100
 
 
 def test_rule_36_the_heartbeat_tells_how_long_ago_the_tick_ran() -> None:
