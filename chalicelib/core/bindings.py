@@ -126,58 +126,103 @@ def binding_from_object(raw: Mapping[str, Any]) -> Binding:
 
     The API server validates against the CRD, but a minimal CRD lets anything through.
     """
-    metadata = raw.get("metadata") or {}
-    spec = raw.get("spec") or {}
-    annotations = metadata.get("annotations") or {}
-    namespace, name = str(metadata.get("namespace", "")), str(metadata.get("name", ""))
+    metadata = raw.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    namespace, name, uid, version = (
+        str(metadata.get(key) or "") for key in ("namespace", "name", "uid", "resourceVersion")
+    )
     try:
-        selector = spec["event"]["selector"]
-        if not isinstance(selector, str):
-            raise Misconfigured(f"spec.event.selector is not a string: {selector!r:.40}")
+        spec = _object(raw.get("spec"), "spec")
+        selector = _object(spec.get("event"), "spec.event").get("selector")
+        if selector is None:
+            raise Misconfigured("spec.event.selector is missing")
+        annotations = _strings(metadata.get("annotations"), "metadata.annotations")
         expire, on_doubt = annotations.get(EXPIRE_AFTER), annotations.get(ON_DOUBT, "create")
         if on_doubt not in ("create", "skip"):
             raise Misconfigured(f'annotation {ON_DOUBT} is "{on_doubt[:40]}": say create or skip')
         dedupe = annotations.get(DEDUPE, "")
         if dedupe not in ("", "off"):
-            duration_of(dedupe)
+            _span(DEDUPE, dedupe)
         return Binding(
             namespace=namespace,
             name=name,
-            uid=str(metadata.get("uid", "")),
-            resource_version=str(metadata.get("resourceVersion", "")),
-            selector=selector,
+            uid=uid,
+            resource_version=version,
+            selector=_string(selector, "spec.event.selector"),
             submit=_submit(spec.get("submit")),
-            expire_after=duration_of(expire) if expire else None,
+            expire_after=_span(EXPIRE_AFTER, expire) if expire else None,
             on_doubt=on_doubt,
             dedupe=dedupe,
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        problem = f"spec is not a WorkflowEventBinding's: {error!r:.120}"
     except Misconfigured as error:
-        problem = error.message
-    return Binding(namespace, name, str(metadata.get("uid", "")), "", None, problem=problem)
+        return Binding(namespace, name, uid, "", None, problem=error.message)
+
+
+def _span(annotation: str, text: str) -> timedelta:
+    try:
+        return duration_of(text)
+    except Misconfigured as error:
+        raise Misconfigured(f"annotation {annotation} is {error.message}") from error
 
 
 def _submit(raw: Any) -> Submit | None:
     if raw is None:
         return None
-    metadata = raw.get("metadata") or {}
-    reference = raw["workflowTemplateRef"]
-    parameters = [
-        Parameter(
-            str(entry["name"]),
-            (entry.get("valueFrom") or {}).get("event", "") if entry.get("valueFrom") is not None else None,
+    submit = _object(raw, "spec.submit")
+    if submit.get("workflowTemplateRef") is None:
+        raise Misconfigured("spec.submit.workflowTemplateRef is missing")
+    reference = _object(submit["workflowTemplateRef"], "spec.submit.workflowTemplateRef")
+    wide = reference.get("clusterScope")
+    if not isinstance(wide, bool | None):
+        raise Misconfigured(
+            f"spec.submit.workflowTemplateRef.clusterScope is not true or false: {wide!r:.40}"
         )
-        for entry in (raw.get("arguments") or {}).get("parameters") or ()
-    ]
+    metadata = _object(submit.get("metadata"), "spec.submit.metadata")
     return Submit(
-        template=TemplateRef(str(reference.get("name", "")), bool(reference.get("clusterScope", False))),
-        name=metadata.get("name") or "",
-        generate_name=metadata.get("generateName") or "",
-        labels=dict(metadata.get("labels") or {}),
-        annotations=dict(metadata.get("annotations") or {}),
-        parameters=tuple(parameters),
+        template=TemplateRef(
+            _string(reference.get("name"), "spec.submit.workflowTemplateRef.name"), bool(wide)
+        ),
+        name=_string(metadata.get("name"), "spec.submit.metadata.name"),
+        generate_name=_string(metadata.get("generateName"), "spec.submit.metadata.generateName"),
+        labels=_strings(metadata.get("labels"), "spec.submit.metadata.labels"),
+        annotations=_strings(metadata.get("annotations"), "spec.submit.metadata.annotations"),
+        parameters=_parameters(_object(submit.get("arguments"), "spec.submit.arguments").get("parameters")),
     )
+
+
+def _parameters(raw: Any) -> tuple[Parameter, ...]:
+    place = "spec.submit.arguments.parameters"
+    if not isinstance(raw, list | None):
+        raise Misconfigured(f"{place} is not a list: {raw!r:.40}")
+    found = []
+    for number, entry in enumerate(raw or ()):
+        parameter = _object(entry, f"{place}[{number}]")
+        source = parameter.get("valueFrom")
+        event = _object(source, f"{place}[{number}].valueFrom").get("event")
+        found.append(
+            Parameter(
+                _string(parameter.get("name"), f"{place}[{number}].name"),
+                None if source is None else _string(event, f"{place}[{number}].valueFrom.event"),
+            )
+        )
+    return tuple(found)
+
+
+def _object(value: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping | None):
+        raise Misconfigured(f"{place} is not an object: {value!r:.40}")
+    return value or {}
+
+
+def _string(value: Any, place: str) -> str:
+    if not isinstance(value, str | None):
+        plain = ": write it in quotes" if isinstance(value, bool | int | float) else ""
+        raise Misconfigured(f"{place} is not a string: {value!r:.40}{plain}")
+    return value or ""
+
+
+def _strings(value: Any, place: str) -> dict[str, str]:
+    return {str(key): _string(each, f"{place}.{key}") for key, each in _object(value, place).items()}
 
 
 @dataclass(frozen=True)

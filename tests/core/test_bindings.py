@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -204,13 +206,57 @@ def test_an_object_that_cannot_be_read_answers_every_event_with_its_problem(raw:
     assert found.message
 
 
+WHOLE = binding(
+    "b", annotations={"lynceus.dev/dedupe": "5m"}, parameters={"p": "1"},
+    metadata={"name": '"x"', "generateName": '"y-"', "labels": {"l": '"a"'}, "annotations": {"a": '"b"'}},
+)  # fmt: skip
+
+
+def places(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where each part of a JSON value lies."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield (*above, key)
+        yield from places(part, (*above, key))
+
+
+@pytest.mark.parametrize(
+    "place", [place for place in places(WHOLE) if place[0] == "spec" or len(place) > 2], ids=str
+)
+@pytest.mark.parametrize(
+    "misfit", [5, 1.5, True, "x", [], ["a"], {}, {"a": 1}, [{"name": 5}], [None]], ids=str
+)
+def test_a_part_of_another_kind_is_one_bindings_error_and_names_its_place(
+    place: tuple[str | int, ...], misfit: Any
+) -> None:
+    raw = deepcopy(WHOLE)
+    part: Any = raw
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = misfit
+
+    made = binding_from_object(raw)
+    headers_mentioned([made])
+    matching = match(event({}, x_github_event="push"), [made, parsed("c")])
+
+    assert matching.verdicts[1].outcome == "matched"
+    if made.problem:
+        assert any(text in made.problem for text in ("spec", "metadata.annotations", "lynceus.dev/"))
+
+
+def test_a_number_where_a_string_belongs_is_named_with_what_to_write() -> None:
+    made = parsed(metadata={"labels": {"build": 5}})
+
+    assert made.problem == "spec.submit.metadata.labels.build is not a string: 5: write it in quotes"
+
+
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(),
                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
                         st.sampled_from(["metadata", "spec", "event", "selector", "submit", "name", "arguments",
                                          "parameters", "workflowTemplateRef", "annotations", "valueFrom"]),
                         inner, max_size=4), max_leaves=12))  # fmt: skip
 def test_any_object_is_a_binding_or_a_binding_with_a_problem(raw: Any) -> None:
-    if not isinstance(raw, dict) or not isinstance(raw.get("metadata", {}), dict | type(None)):
+    if not isinstance(raw, dict):
         raw = {"metadata": {}, "spec": raw}
     made = binding_from_object(raw)
 
