@@ -9,7 +9,6 @@ Source: expr v1.17.8 builtin/builtin.go, builtin/lib.go; https://expr-lang.org/d
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 import time
@@ -18,6 +17,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from chalicelib.core.expressions import documents, operations, values
+from chalicelib.core.expressions.base64s import decode_base64
 from chalicelib.core.expressions.durations import Duration, parse_duration
 from chalicelib.core.expressions.limits import MAX_DEPTH
 from chalicelib.core.expressions.operations import Budget, kind_of, need_string
@@ -105,15 +105,13 @@ def _string(budget: Budget, value: Any) -> str:
     return format_value(value, meter=budget)
 
 
-def _get(_: Budget, container: Any, key: Any) -> Any:
+def _get(budget: Budget, container: Any, key: Any) -> Any:
     if isinstance(container, list | str | bytes):
-        index = to_int(key)
-        if -operations.size_of(container) <= index < operations.size_of(container):
-            return operations.item_of(container, index)
-        return None
+        index, size = to_int(key), operations.size_of(container, budget)
+        return operations.item_of(container, index, budget) if -size <= index < size else None
     if isinstance(container, dict):
-        present = operations.contains_item(key, container, values.Meter(1))
-        return operations.fetch(container, key) if present else None
+        present = operations.contains_item(key, container, budget)
+        return operations.fetch(container, key, budget) if present else None
     if type(key) is str:
         return operations.bound_method(container, key)
     if isinstance(container, Time):
@@ -121,18 +119,19 @@ def _get(_: Budget, container: Any, key: Any) -> Any:
     return None
 
 
-def _first(_: Budget, value: Any) -> Any:
-    return _end(value, 0)
+def _first(budget: Budget, value: Any) -> Any:
+    return _end(value, 0, budget)
 
 
-def _last(_: Budget, value: Any) -> Any:
-    return _end(value, -1)
+def _last(budget: Budget, value: Any) -> Any:
+    return _end(value, -1, budget)
 
 
-def _end(value: Any, index: int) -> Any:
+def _end(value: Any, index: int, budget: Budget) -> Any:
     try:
-        return operations.fetch(value, index)
+        return operations.fetch(value, index, budget)
     except FunctionError:
+        budget.spend(0)  # a spent budget is no missing item
         return None
 
 
@@ -168,14 +167,14 @@ def _half_away(number: float) -> float:
     return float(whole + math.copysign(1, number)) if abs(number - whole) >= 0.5 else float(whole)
 
 
-def to_integer(_: Budget, value: Any) -> int:
+def to_integer(budget: Budget, value: Any) -> int:
     """``int(value)``: truncates, reads plain decimal text."""
     if type(value) is int:
         return value
     if type(value) is float:
         return truncate(value)
     if type(value) is str:
-        if _DECIMAL.fullmatch(value):
+        if _DECIMAL.fullmatch(budget.text(value)):
             sign, digits = value[:1] == "-", value.lstrip("+-").lstrip("0")
             if len(digits) <= 19:
                 number = -int(digits or "0") if sign else int(digits or "0")
@@ -196,11 +195,12 @@ def number_in(value: Duration | Month | Weekday) -> int:
     return value.nanoseconds if isinstance(value, Duration) else value.number
 
 
-def to_floating(_: Budget, value: Any) -> float:
+def to_floating(budget: Budget, value: Any) -> float:
     """``float(value)``: reads what Go's ParseFloat reads."""
     if type(value) in NUMBERS:
         return float(value)
     if type(value) is str:
+        budget.spend(len(value))
         match = _FLOAT.fullmatch(value)
         if match is not None:
             number = _parsed_float(match, value.replace("_", ""))
@@ -229,13 +229,14 @@ def _extreme(name: str, symbol: str) -> Callable[..., Any]:
             raise FunctionError("recursion depth exceeded")
         best: Any = None
         for argument in arguments:
-            budget.spend(4)
+            budget.spend(8)
             if isinstance(argument, _LISTS):
+                budget.spend(len(argument))
                 plain = type(argument) in (list, NilList)
                 for item in values.items_of(argument):
-                    best = better(best, number_of(item, plain, depth, budget))
+                    best = better(best, number_of(item, plain, depth, budget), budget)
             elif _counts(argument):
-                best = better(best, argument)
+                best = better(best, argument, budget)
             elif alone:
                 return argument
             else:
@@ -254,10 +255,10 @@ def _extreme(name: str, symbol: str) -> Callable[..., Any]:
             return item
         raise FunctionError(f"invalid argument for {name} (type {go_type(item)})")
 
-    def better(best: Any, number: Any) -> Any:
+    def better(best: Any, number: Any, budget: Budget) -> Any:
         if number is None:
             return best
-        return number if best is None or compare(symbol, best, number) else best
+        return number if best is None or compare(symbol, best, number, budget) else best
 
     def run(budget: Budget, *arguments: Any) -> Any:
         return of(arguments, len(arguments) == 1, 0, budget)
@@ -304,6 +305,7 @@ def _total(arguments: Iterable[Any], budget: Budget, depth: int) -> tuple[float,
             (number,) = _numbers("mean", [argument], budget)
             total, count = total + number, count + 1
             continue
+        budget.spend(len(argument) >> 2)
         plain = type(argument) in (list, NilList, Ints)
         for item in values.items_of(argument):
             if plain and type(item) in NUMBERS:
@@ -352,26 +354,34 @@ def _bitnot(_: Budget, value: Any) -> int:
 # --- strings -----------------------------------------------------------------------------------------------
 
 
-def _trim(_: Budget, value: Any, cutset: Any = _SPACE) -> str:
-    return need_string(value).strip(need_string(cutset)) if cutset != "" else need_string(value)
+def _trim(budget: Budget, value: Any, cutset: Any = _SPACE) -> str:
+    cut, source = need_string(cutset), budget.text(need_string(value))
+    budget.spend(len(source) * len(cut) >> 12)  # each character is looked for in a cutset beyond Latin
+    return source.strip(cut) if cut else source
 
 
-def _trim_prefix(_: Budget, value: Any, prefix: Any = " ") -> str:
+def _trim_prefix(budget: Budget, value: Any, prefix: Any = " ") -> str:
     part = need_string(prefix)
-    return need_string(value).removeprefix(part)
+    return budget.text(need_string(value)).removeprefix(part)
 
 
-def _trim_suffix(_: Budget, value: Any, suffix: Any = " ") -> str:
+def _trim_suffix(budget: Budget, value: Any, suffix: Any = " ") -> str:
     part = need_string(suffix)
-    return need_string(value).removesuffix(part)
+    return budget.text(need_string(value)).removesuffix(part)
 
 
 def _upper(budget: Budget, value: Any) -> str:
-    return upper(budget.text(need_string(value)))
+    return upper(_one_by_one(budget, need_string(value)))
 
 
 def _lower(budget: Budget, value: Any) -> str:
-    return lower(budget.text(need_string(value)))
+    return lower(_one_by_one(budget, need_string(value)))
+
+
+def _one_by_one(budget: Budget, value: str) -> str:
+    """The string, charged for each character where one after the other is looked at."""
+    budget.spend(len(value) >> 4 if value.isascii() else len(value) >> 1)
+    return value
 
 
 def upper(value: str) -> str:
@@ -397,12 +407,15 @@ def _lower_of(char: str) -> str:
 
 
 def _split(budget: Budget, value: Any, separator: Any, count: Any = -1) -> Strings:
-    return split(budget.text(need_string(value)), need_string(separator), to_int(count))
+    parts = split(budget.text(need_string(value)), need_string(separator), to_int(count))
+    budget.spend(len(parts))
+    return parts
 
 
 def _split_after(budget: Budget, value: Any, separator: Any, count: Any = -1) -> Strings:
     text_, glue = budget.text(need_string(value)), need_string(separator)
     parts = split(text_, glue, to_int(count))
+    budget.spend(2 * len(parts) + (len(glue) * len(parts) >> 4))
     if glue == "" or not parts:
         return parts
     return Strings([*(part + glue for part in parts[:-1]), parts[-1]])
@@ -434,7 +447,7 @@ def _repeat(budget: Budget, value: Any, count: Any) -> str:
         raise FunctionError(f"invalid argument for repeat (expected positive integer, got {times})")
     if times > 1_000_000:
         raise FunctionError("memory budget exceeded")
-    budget.grow(operations.size_of(part) * times)
+    budget.grow(operations.size_of(part, budget) * times)
     return join((part * times,))
 
 
@@ -447,16 +460,20 @@ def _join(budget: Budget, items: Any, glue: Any = "") -> str:
     else:
         shown = "%!s(<nil>)" if items is None else go_type(items)
         raise FunctionError(f"invalid argument for join (type {shown})")
-    budget.spend(len(parts) + (sum(map(len, parts)) + len(between) * len(parts) >> 4))
+    budget.spend(len(parts))
+    budget.spend(sum(map(len, parts)) + len(between) * len(parts) >> 4)
     return join(parts, between)
 
 
-def _index_of(_: Budget, value: Any, part: Any) -> int:
-    return _byte_offset(need_string(value), need_string(part), str.find, bytes.find)
+def _index_of(budget: Budget, value: Any, part: Any) -> int:
+    return _byte_offset(budget.text(need_string(value)), need_string(part), str.find, bytes.find)
 
 
-def _last_index_of(_: Budget, value: Any, part: Any) -> int:
-    return _byte_offset(need_string(value), need_string(part), str.rfind, bytes.rfind)
+def _last_index_of(budget: Budget, value: Any, part: Any) -> int:
+    source, other = need_string(value), need_string(part)
+    # From the end Python's search has no short cut: every place may be compared with all of the part.
+    budget.spend(len(source) * (16 + len(other)) >> 8)
+    return _byte_offset(source, other, str.rfind, bytes.rfind)
 
 
 def _byte_offset(
@@ -465,12 +482,12 @@ def _byte_offset(
     return find(value, part) if value.isascii() else find_bytes(utf8(value), utf8(part))
 
 
-def _has_prefix(_: Budget, value: Any, part: Any) -> bool:
-    return operations.starts_with(need_string(value), need_string(part))
+def _has_prefix(budget: Budget, value: Any, part: Any) -> bool:
+    return operations.starts_with(need_string(value), need_string(part), budget)
 
 
-def _has_suffix(_: Budget, value: Any, part: Any) -> bool:
-    return operations.ends_with(need_string(value), need_string(part))
+def _has_suffix(budget: Budget, value: Any, part: Any) -> bool:
+    return operations.ends_with(need_string(value), need_string(part), budget)
 
 
 def _to_json(budget: Budget, value: Any) -> str:
@@ -478,7 +495,10 @@ def _to_json(budget: Budget, value: Any) -> str:
 
 
 def _from_json(budget: Budget, value: Any) -> Any:
-    return documents.unmarshal(budget.text(need_string(value)))
+    source = need_string(value)
+    parts = sum(map(source.count, ("[", "{", ",", "\\")))
+    budget.spend((len(source) >> 1) + 4 * parts)
+    return documents.unmarshal(source)
 
 
 def _to_base64(budget: Budget, value: Any) -> str:
@@ -486,42 +506,9 @@ def _to_base64(budget: Budget, value: Any) -> str:
 
 
 def _from_base64(budget: Budget, value: Any) -> str:
-    return text(decode_base64(budget.text(need_string(value))))
-
-
-_BASE64: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-
-
-def decode_base64(value: str) -> bytes:
-    """Go's StdEncoding.DecodeString: padding required, line ends ignored; FunctionError names the byte."""
-    chars = [(at, chr(byte)) for at, byte in enumerate(utf8(value)) if byte not in b"\r\n"]
-    total = len(utf8(value))
-    body = chars
-    for count, (at, char) in enumerate(chars):
-        if char in _BASE64:
-            continue
-        place = count % 4
-        if char != "=" or place < 2:
-            raise FunctionError(f"illegal base64 data at input byte {at}")
-        rest = chars[count + 1 :]
-        if place == 2:
-            if not rest:
-                raise FunctionError(f"illegal base64 data at input byte {total}")
-            if rest[0][1] != "=":
-                raise FunctionError(f"illegal base64 data at input byte {rest[0][0]}")
-            rest = rest[1:]
-        if rest:
-            raise FunctionError(f"illegal base64 data at input byte {rest[0][0]}")
-        body = chars[:count]
-        break
-    else:
-        if len(chars) % 4:
-            raise FunctionError(f"illegal base64 data at input byte {total - len(chars) % 4}")
-    encoded = "".join(char for _, char in body)
-    try:
-        return base64.b64decode(encoded + "=" * (-len(encoded) % 4))
-    except binascii.Error:
-        raise FunctionError(f"illegal base64 data at input byte {total}") from None
+    encoded = need_string(value)
+    budget.spend(len(encoded) >> 1)
+    return text(decode_base64(encoded))
 
 
 # --- lists and maps ----------------------------------------------------------------------------------------
@@ -568,6 +555,7 @@ def _values(budget: Budget, members: Any) -> list[Any]:
 def _to_pairs(budget: Budget, members: Any) -> Pairs:
     if not isinstance(members, dict):
         raise FunctionError(f"cannot transform {kind_of(members)} to pairs")
+    budget.spend(4 * len(members))
     return Pairs(Pair(pair) for pair in zip(_keys(budget, members), members.values(), strict=True))
 
 
@@ -577,7 +565,7 @@ def _from_pairs(budget: Budget, pairs: Any) -> AnyMap:
         raise FunctionError(f"cannot transform {shown} from pairs")
     made = AnyMap()
     for pair in values.items_of(pairs):
-        budget.spend(1)
+        budget.spend(4)
         if not isinstance(pair, _LISTS):
             raise FunctionError(f"invalid pair {format_value(pair, meter=budget)}")
         if len(pair) != 2:
@@ -600,10 +588,10 @@ def _uniq(budget: Budget, items: Any) -> list[Any]:
     unique: list[Any] = []
     seen: set[Any] = set()
     for item in values.items_of(_need_list(items, "uniq")):
-        budget.spend(1)
+        budget.spend(2)
         if type(item) is str or (type(item) in NUMBERS and -_EXACT < item < _EXACT):
             # Numbers that fit a float64 are equal as such, whatever their types; strings equal nothing else.
-            key = item if type(item) is str else float(item)
+            key = budget.text(item) if type(item) is str else float(item)
             if key not in seen:
                 seen.add(key)
                 unique.append(item)
@@ -662,16 +650,16 @@ def _sort(budget: Budget, items: Any, order: Any = "asc") -> list[Any]:
     if not known:
         return NilList()
     made = list(items)
-    sort_by(made, list(made), ordering(descending), budget)
+    sort_by(made, list(made), ordering(descending, budget), budget)
     budget.grow(len(made))
     return made
 
 
-def ordering(descending: bool) -> Callable[[Any, Any], bool]:
+def ordering(descending: bool, budget: Budget) -> Callable[[Any, Any], bool]:
     """Which of two values comes first."""
     if descending:
-        return lambda a, b: compare("<", b, a)
-    return lambda a, b: compare("<", a, b)
+        return lambda a, b: compare("<", b, a, budget)
+    return lambda a, b: compare("<", a, b, budget)
 
 
 # --- dates -------------------------------------------------------------------------------------------------
@@ -686,10 +674,12 @@ def now(budget: Budget, location: Any = None) -> Time:
     return Time(seconds, rest)
 
 
-def _duration(_: Budget, value: Any) -> Duration:
-    return _parsed_duration(need_string(value))
+def _duration(budget: Budget, value: Any) -> Duration:
+    budget.spend(len(need_string(value)))
+    return _parsed_duration(value) if len(value) < _SHORT else parse_duration(value)
 
 
+_SHORT: Final = 100  # characters of what is worth keeping
 _parsed_duration = lru_cache(maxsize=1024)(parse_duration)
 
 
@@ -697,13 +687,13 @@ def _timezone(_: Budget, name: Any) -> Location:
     return load_location(need_string(name))
 
 
-def _date(_: Budget, *arguments: Any) -> Time:
+def _date(budget: Budget, *arguments: Any) -> Time:
     location = arguments[0] if isinstance(arguments[0], Location) else None
     rest = arguments[1:] if location else arguments
     if not rest:
         raise FunctionError("runtime error: index out of range [0] with length 0")
-    value = need_string(rest[0])
-    if len(arguments) == 1:
+    value = budget.text(need_string(rest[0]))
+    if len(arguments) == 1 and len(value) < _SHORT:
         return _date_of(value)
     if len(rest) == 2:
         return parse_time(value, need_string(rest[1]), location)

@@ -102,6 +102,7 @@ class _Checker:
         self.natures: Natures = {}
         self.variables: list[tuple[str, Nature]] = []
         self.scopes: list[tuple[Nature, dict[str, Nature]]] = []
+        self.pattern_size = 0  # of all literal patterns together
         self.visitors: dict[type, Callable[[Any], Nature]] = {
             ast.Constant: self.constant,
             ast.Name: self.name,
@@ -208,9 +209,11 @@ class _Checker:
         """A literal pattern is compiled now, so that a bad one is found in dead code as well."""
         if type(right) is ast.Constant and type(right.value) is str:
             try:
-                patterns.compile_pattern(right.value)
+                self.pattern_size += patterns.compile_pattern(right.value).programsize
             except FunctionError as error:
                 raise self.failure(node, error.message) from None
+            if self.pattern_size > patterns.MAX_SIZE:
+                raise self.failure(node, "the patterns of the expression are too large together")
 
     def contained(self, node: ast.expr, left: Nature, right: Nature) -> Nature | None:
         if (left.kind == "string" or left.unknown) and right.kind == "struct":

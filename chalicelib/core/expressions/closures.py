@@ -51,7 +51,11 @@ from chalicelib.core.expressions.nodes import (
 )
 from chalicelib.core.expressions.operations import Budget, KeySet, need_bool, need_string
 from chalicelib.core.expressions.panics import FunctionError
-from chalicelib.core.expressions.values import GroupMap, clean, equal, is_nil, key_of
+from chalicelib.core.expressions.values import GroupMap, Meter, clean, equal, is_nil, key_of
+
+_SHORT: Final = 1024  # characters of a text that may be looked at for nothing
+# What some nodes cost, in plain nodes: types of nodes, and names of builtins
+_WORK: Final[Mapping[type | str, int]] = {ast.Call: 40, "date": 80, "duration": 8, "now": 8, "timezone": 8}
 
 
 class Frame(Budget):
@@ -85,7 +89,7 @@ class Bound(NamedTuple):
     neutral: bool = False  # alike raw or not, as a text or an empty list is
 
 
-def _same(value: Any) -> Any:
+def _same(value: Any, _: Meter) -> Any:
     return value
 
 
@@ -114,15 +118,18 @@ def bind(tree: ast.expr, natures: Natures, constants: Mapping[str, Any] | None =
     return Binding(run, binder.variables)
 
 
-def cook(value: Any) -> Any:
+def cook(value: Any, meter: Meter) -> Any:
     """A raw value as Go has it; see `values.clean`."""
     kind = type(value)
     if (kind is str and value.isascii()) or kind is float or kind is bool or value is None:
         return value
-    return clean(value)
+    return clean(value, meter)
 
 
-def _fix(raw: bool) -> Callable[[Any], Any]:
+Fix = Callable[[Any, Meter], Any]
+
+
+def _fix(raw: bool) -> Fix:
     """What makes a Go value of what a function gave."""
     return cook if raw else _same
 
@@ -152,6 +159,8 @@ class Loop(NamedTuple):
     node: Builtin
     listed: Run
     body: Run
+    mapped: Run | None  # what to give instead of an item
+    weight: int  # steps for each item
     offset: int
     raw: bool
 
@@ -172,6 +181,7 @@ class Binder:
         self.natures = natures
         self.constants = constants
         self.variables = 0
+        self.work = 0  # of the nodes bound so far, to weigh the bodies of loops
         self.scope: list[tuple[str, int, bool]] = []  # name, place in the frame, raw
         self.items: list[bool] = []  # of the open loops: whether the item is raw
         self.binders: dict[type, Callable[[Any], Bound]] = {
@@ -198,6 +208,7 @@ class Binder:
         }
 
     def bound(self, node: ast.expr) -> Bound:
+        self.work += _WORK.get(node.name, 1) if isinstance(node, Builtin) else _WORK.get(type(node), 1)
         return self.binders[type(node)](node)
 
     def cooked(self, node: ast.expr) -> Run:
@@ -225,7 +236,7 @@ class Binder:
             if visible == name:
                 return Bound(_variable(place), raw)
         if name == "$env":
-            return Bound(lambda frame: {**clean(frame.env), **constants})
+            return Bound(lambda frame: {**clean(frame.env, frame), **constants})
         if name in constants:
             value = constants[name]
             return Bound(lambda _: value)
@@ -354,12 +365,12 @@ class Binder:
                 value = start(frame)
                 if type(value) is dict:
                     return value.get(key)
-                return None if optional and is_nil(value) else step(value, key, offset, fix)
+                return None if optional and is_nil(value) else step(value, key, offset, frame, fix)
 
             return Bound(one, raw)
 
         def many(frame: Frame) -> Any:
-            return _walk(start(frame), steps, fix)
+            return _walk(start(frame), steps, frame, fix)
 
         return Bound(many, raw)
 
@@ -378,7 +389,7 @@ class Binder:
             value = container(frame)
             if value is _SKIP or (optional and is_nil(value)):
                 return _SKIP
-            return operations.fetch(value, key(frame))
+            return operations.fetch(value, key(frame), frame)
 
         return _placed(offset_of(node) or 0, fetched)
 
@@ -391,9 +402,9 @@ class Binder:
 
         def sliced(frame: Frame) -> Any:
             value = container(frame)
-            high = operations.size_for_slice(value) if upper is None else upper(frame)
+            high = operations.size_for_slice(value, frame) if upper is None else upper(frame)
             low = 0 if lower is None else lower(frame)
-            return operations.slice_of(value, low, high)
+            return operations.slice_of(value, low, high, frame)
 
         return Bound(_placed(offset_of(node) or 0, sliced))
 
@@ -450,7 +461,7 @@ class Binder:
                     return False
                 if value is False:
                     return True
-                return need_bool(fix(value))
+                return need_bool(fix(value, frame))
 
             return Bound(_placed(offset, negated))
         if isinstance(node.op, ast.UAdd):
@@ -482,7 +493,7 @@ class Binder:
                 return right(frame)
             if value is decided:
                 return decided
-            return _no_bool(fix(value), offset)
+            return _no_bool(fix(value, frame), offset)
 
         return Bound(logic, raw)
 
@@ -506,7 +517,7 @@ class Binder:
                 return body(frame)
             if value is False:
                 return orelse(frame)
-            return _no_bool(fix(value), offset)
+            return _no_bool(fix(value, frame), offset)
 
         return Bound(conditional, raw)
 
@@ -566,22 +577,22 @@ class Binder:
                 if type(found) is float:
                     return test(found, value)
                 try:
-                    return values.compare(symbol, fix(found), value)
+                    return values.compare(symbol, fix(found, frame), value, frame)
                 except FunctionError as error:
                     raise at(error, offset) from None
 
             return ordered
-        if kind in _TEXT and type(value) is str and "\ufffd" not in value:
+        if kind in _TEXT and type(value) is str and "\ufffd" not in value and len(value) < _SHORT:
             run, raw, _ = self.bound(operand)
             fix = _fix(raw)
             plain, full = _TEXT[kind]
 
             def searched(frame: Frame) -> Any:
                 found = run(frame)
-                if type(found) is str:
+                if type(found) is str and len(found) < _SHORT:
                     return plain(found, value)
                 try:
-                    return full(fix(found), value)
+                    return full(fix(found, frame), value, frame)
                 except FunctionError as error:
                     raise at(error, offset) from None
 
@@ -599,7 +610,7 @@ class Binder:
             if type(found) is str:
                 return found in words
             try:
-                return keys.has(fix(found))
+                return keys.has(fix(found, frame))
             except FunctionError as error:
                 raise at(error, offset) from None
 
@@ -607,10 +618,11 @@ class Binder:
 
     def matched(self, operand: ast.expr, pattern: str, offset: int) -> Bound:
         compiled, run = patterns.compile_pattern(pattern), self.cooked(operand)
+        size = compiled.programsize
 
         def matched(frame: Frame) -> Any:
             try:
-                return operations.matches_constant(run(frame), compiled, frame)
+                return operations.matches_constant(run(frame), compiled, size, frame)
             except FunctionError as error:
                 raise at(error, offset) from None
 
@@ -623,11 +635,12 @@ class Binder:
         collection, raw, _ = self.bound(node.arguments[0])
         offset = offset_of(node) or 0
         self.items.append(raw)
-        if len(node.arguments) > 1:
-            body = self.cooked(node.arguments[1])
-        else:
-            body = self.cooked(_placed_pointer(node))
-        bound = make(Loop(node, _listed(collection, offset, _fix(raw)), body, offset, raw))
+        before = self.work
+        body = self.cooked(node.arguments[1] if len(node.arguments) > 1 else _placed_pointer(node))
+        mapped = None if node.mapped is None else self.cooked(node.mapped)
+        weight = 1 + (self.work - before >> 3)
+        listed = _listed(collection, weight, offset, _fix(raw))
+        bound = make(Loop(node, listed, body, mapped, weight, offset, raw))
         self.items.pop()
         return Bound(bound.run, bound.raw)
 
@@ -648,9 +661,7 @@ class Binder:
         return Bound(_count(loop, loop.node.threshold))
 
     def loop_filter(self, loop: Loop) -> Bound:
-        node, listed, body, offset, item_raw = loop
-        raw = item_raw if node.mapped is None else False
-        mapped = None if node.mapped is None else self.cooked(node.mapped)
+        _, listed, body, mapped, _, offset, item_raw = loop
 
         def filtered(frame: Frame) -> Any:
             items = listed(frame)
@@ -663,14 +674,13 @@ class Binder:
                 elif value is not False:
                     need_bool(value)
             frame.item = outer
-            frame.spend(len(items))
             frame.grow(len(made))
             return made
 
-        return Bound(_placed(offset, filtered), raw)
+        return Bound(_placed(offset, filtered), item_raw and mapped is None)
 
     def loop_map(self, loop: Loop) -> Bound:
-        _, listed, body, offset, _ = loop
+        _, listed, body, _, _, offset, _ = loop
 
         def mapped(frame: Frame) -> Any:
             items = listed(frame)
@@ -679,14 +689,13 @@ class Binder:
                 frame.item, frame.index = item, index
                 made.append(body(frame))
             frame.item, frame.index = outer, outer_index
-            frame.spend(len(items))
             frame.grow(len(made))
             return made
 
         return Bound(_placed(offset, mapped))
 
     def loop_sum(self, loop: Loop) -> Bound:
-        _, listed, body, offset, _ = loop
+        _, listed, body, _, _, offset, _ = loop
 
         def summed(frame: Frame) -> Any:
             items = listed(frame)
@@ -695,15 +704,12 @@ class Binder:
                 frame.item, frame.index = item, index
                 total = operations.add(body(frame), total)
             frame.item, frame.index = outer, outer_index
-            frame.spend(len(items))
             return total
 
         return Bound(_placed(offset, summed))
 
     def found(self, loop: Loop, backwards: bool) -> Bound:
-        node, listed, body, offset, item_raw = loop
-        raw = item_raw if node.mapped is None else False
-        mapped = None if node.mapped is None else self.cooked(node.mapped)
+        node, listed, body, mapped, weight, offset, item_raw = loop
         throws = node.throws
 
         def find(frame: Frame) -> Any:
@@ -719,14 +725,14 @@ class Binder:
                 if value is not False:
                     need_bool(value)
             frame.item = outer
-            frame.spend(steps)
+            frame.left += weight * (len(items) - steps)
             if result is not _SKIP:
                 return result
             if throws:
                 raise FunctionError("reflect: slice index out of range")
             return None
 
-        return Bound(_placed(offset, find), raw)
+        return Bound(_placed(offset, find), item_raw and mapped is None)
 
     def loop_find(self, loop: Loop) -> Bound:
         return self.found(loop, backwards=False)
@@ -741,7 +747,7 @@ class Binder:
         return Bound(_find_index(loop, backwards=True))
 
     def loop_groupBy(self, loop: Loop) -> Bound:  # noqa: N802  - Go's name
-        _, listed, body, offset, item_raw = loop
+        _, listed, body, _, _, offset, item_raw = loop
         fix = _fix(item_raw)
 
         def grouped(frame: Frame) -> Any:
@@ -749,16 +755,15 @@ class Binder:
             outer, groups = frame.item, GroupMap()
             for item in items:
                 frame.item = item
-                groups.setdefault(key_of(body(frame)), []).append(fix(need_item(item)))
+                groups.setdefault(key_of(body(frame)), []).append(fix(need_item(item), frame))
             frame.item = outer
-            frame.spend(len(items))
+            frame.spend(4 * len(groups))
             return groups
 
         return Bound(_placed(offset, grouped))
 
     def loop_sortBy(self, loop: Loop) -> Bound:  # noqa: N802  - Go's name
-        node, listed, body, offset, item_raw = loop
-        raw = item_raw
+        node, listed, body, _, _, offset, raw = loop
         order = self.cooked(node.arguments[2]) if len(node.arguments) == 3 else None
 
         def sorted_(frame: Frame) -> Any:
@@ -769,13 +774,12 @@ class Binder:
                 frame.item = item
                 keys.append(body(frame))
             frame.item = outer
-            frame.spend(len(items))
             return sorted_by(items, keys, descending, frame)
 
         return Bound(_placed(offset, sorted_), raw)
 
     def loop_reduce(self, loop: Loop) -> Bound:
-        node, listed, body, offset, item_raw = loop
+        node, listed, body, _, _, offset, item_raw = loop
         start = self.cooked(node.arguments[2]) if len(node.arguments) == 3 else None
         fix = _fix(item_raw)
 
@@ -787,13 +791,12 @@ class Binder:
             elif not items:
                 raise FunctionError("reduce of empty array with no initial value")
             else:
-                total, first = fix(need_item(items[0])), 1
+                total, first = fix(need_item(items[0]), frame), 1
             outer, outer_index, outer_acc = frame.item, frame.index, frame.acc
             for index in range(first, len(items)):
                 frame.item, frame.index, frame.acc = items[index], index, total
                 total = body(frame)
             frame.item, frame.index, frame.acc = outer, outer_index, outer_acc
-            frame.spend(len(items))
             return total
 
         return Bound(_placed(offset, reduced))
@@ -829,17 +832,20 @@ def _no_bool(value: Any, offset: int) -> Any:
 
 def _equality_with(
     literal: ast.expr, wanted: bool, assertion: Callable[[Any], Any] | None
-) -> Callable[[Run, Callable[[Any], Any]], Run] | None:
+) -> Callable[[Run, Fix], Run] | None:
     """How to test equality with a literal, straight on a raw value; None where that could differ from Go."""
     if not isinstance(literal, ast.Constant):
         return None
     value: Any = literal.value
+    if type(value) is str and len(value) >= _SHORT:
+        return None
     if assertion is not None:
         if type(value) is not str or "\ufffd" in value:
             return None
         return lambda run, fix: (
             lambda frame: (
-                (found == value if type(found := run(frame)) is str else assertion(fix(found))) is wanted
+                (found == value if type(found := run(frame)) is str else assertion(fix(found, frame)))
+                is wanted
             )
         )
     if value is None:
@@ -858,7 +864,11 @@ def _equality_with(
     if _is_list_of_text(literal):
         return lambda run, fix: (
             lambda frame: (
-                (found == value if type(found := run(frame)) is list else equal(fix(found), value, frame))
+                (
+                    found == value
+                    if type(found := run(frame)) is list
+                    else equal(fix(found, frame), value, frame)
+                )
                 is wanted
             )
         )
@@ -881,29 +891,29 @@ def _cooked(run: Run) -> Run:
         kind = type(value)
         if (kind is str and value.isascii()) or kind is float or kind is bool or value is None:
             return value
-        return clean(value)
+        return clean(value, frame)
 
     return cooked
 
 
-def step(value: Any, key: str | int, offset: int, fix: Callable[[Any], Any] = cook) -> Any:
+def step(value: Any, key: str | int, offset: int, meter: Meter, fix: Fix = cook) -> Any:
     """One step into a value that is no map, or by an index; what it gives is as raw as the value."""
     if type(value) is list and type(key) is int and -len(value) <= key < len(value):
         return value[key]
     try:
-        return operations.fetch(value if isinstance(value, dict | list) else fix(value), key)
+        return operations.fetch(value if isinstance(value, dict | list) else fix(value, meter), key, meter)
     except FunctionError as error:
         raise at(error, offset) from None
 
 
-def _walk(value: Any, steps: list[tuple[str | int, bool, int]], fix: Callable[[Any], Any] = cook) -> Any:
+def _walk(value: Any, steps: list[tuple[str | int, bool, int]], meter: Meter, fix: Fix = cook) -> Any:
     for key, optional, offset in steps:
         if type(value) is dict and type(key) is str:
             value = value.get(key)
         elif optional and is_nil(value):
             return None
         else:
-            value = step(value, key, offset, fix)
+            value = step(value, key, offset, meter, fix)
     return value
 
 
@@ -916,7 +926,7 @@ def _path_from_name(name: str, steps: list[tuple[str | int, bool, int]]) -> Run:
             value = frame.env.get(name)
             if type(value) is dict:
                 return value.get(key)
-            return None if optional and value is None else step(value, key, offset)
+            return None if optional and value is None else step(value, key, offset, frame)
 
         return one
     if len(steps) == 2 and type(steps[0][0]) is type(steps[1][0]) is str:
@@ -929,15 +939,15 @@ def _path_from_name(name: str, steps: list[tuple[str | int, bool, int]]) -> Run:
             elif first_optional and value is None:
                 return None
             else:
-                value = step(value, first, first_offset)
+                value = step(value, first, first_offset, frame)
             if type(value) is dict:
                 return value.get(key)
-            return None if optional and value is None else step(value, key, offset)
+            return None if optional and value is None else step(value, key, offset, frame)
 
         return two
 
     def many(frame: Frame) -> Any:
-        return _walk(frame.env.get(name), steps)
+        return _walk(frame.env.get(name), steps, frame)
 
     return many
 
@@ -948,31 +958,31 @@ _ORDER: Final[Mapping[type, tuple[Callable[[Any, Any], bool], str]]] = {
     ast.Gt: (operator.gt, ">"),
     ast.GtE: (operator.ge, ">="),
 }
-_TEXT: Final[Mapping[type, tuple[Callable[[Any, Any], bool], Callable[[Any, Any], bool]]]] = {
+_TEXT: Final[Mapping[type, tuple[Callable[[Any, Any], bool], Callable[[Any, Any, Meter], bool]]]] = {
     Contains: (operator.contains, operations.contains),
     StartsWith: (str.startswith, operations.starts_with),
     EndsWith: (str.endswith, operations.ends_with),
 }
 
 
-def _listed(collection: Run, offset: int, fix: Callable[[Any], Any]) -> Run:
-    """How to get the items of a loop."""
+def _listed(collection: Run, weight: int, offset: int, fix: Fix) -> Run:
+    """How to get the items of a loop, all of them paid for; who stops early gives back."""
 
     def listed(frame: Frame) -> Any:
         found = collection(frame)
-        if type(found) is list:
-            return found
         try:
-            return loop_items(fix(found))
+            items = found if type(found) is list else loop_items(fix(found, frame), frame)
+            frame.spend(weight * len(items))
         except FunctionError as error:
             raise at(error, offset) from None
+        return items
 
     return listed
 
 
 def _search(loop: Loop, *, wanted: bool, found: bool) -> Run:
     """any, all and none: stop with `found` at the first item whose test is `wanted`."""
-    _, listed, body, offset, _ = loop
+    _, listed, body, _, weight, offset, _ = loop
     unwanted, otherwise = not wanted, not found
 
     def search(frame: Frame) -> Any:
@@ -989,16 +999,14 @@ def _search(loop: Loop, *, wanted: bool, found: bool) -> Run:
             if value is not unwanted:
                 return _no_bool(value, offset)
         frame.item = outer
-        frame.left -= steps
-        if frame.left < 0:
-            frame.spend(0)
+        frame.left += weight * (len(items) - steps)  # what was not asked for costs nothing
         return result
 
     return search
 
 
 def _count(loop: Loop, threshold: int | None) -> Run:
-    _, listed, body, offset, _ = loop
+    _, listed, body, _, weight, offset, _ = loop
 
     def count(frame: Frame) -> Any:
         items = listed(frame)
@@ -1014,14 +1022,14 @@ def _count(loop: Loop, threshold: int | None) -> Run:
             elif value is not False:
                 need_bool(value)
         frame.item = outer
-        frame.spend(steps)
+        frame.left += weight * (len(items) - steps)
         return found
 
     return _placed(offset, count)
 
 
 def _find_index(loop: Loop, *, backwards: bool) -> Run:
-    _, listed, body, offset, _ = loop
+    _, listed, body, _, weight, offset, _ = loop
 
     def find_index(frame: Frame) -> Any:
         items = listed(frame)
@@ -1038,7 +1046,7 @@ def _find_index(loop: Loop, *, backwards: bool) -> Run:
             if value is not False:
                 need_bool(value)
         frame.item = outer
-        frame.spend(steps)
+        frame.left += weight * (len(items) - steps)
         return result
 
     return _placed(offset, find_index)

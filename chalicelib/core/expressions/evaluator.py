@@ -39,7 +39,7 @@ from chalicelib.core.expressions.operations import Budget, need_bool
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.signatures import UNKNOWN
 from chalicelib.core.expressions.sorting import sort_by
-from chalicelib.core.expressions.values import GroupMap, equal, is_nil, items_of, key_of
+from chalicelib.core.expressions.values import GroupMap, Meter, equal, is_nil, items_of, key_of
 
 # Operators whose two sides are both evaluated first; each takes the budget last.
 OPERATORS: Final[Mapping[type[ast.AST], Callable[[Any, Any, Budget], Any]]] = {
@@ -52,15 +52,15 @@ OPERATORS: Final[Mapping[type[ast.AST], Callable[[Any, Any, Budget], Any]]] = {
     Range: operations.number_range,
     ast.Eq: equal,
     ast.NotEq: lambda a, b, budget: not equal(a, b, budget),
-    ast.Lt: lambda a, b, _: values.compare("<", a, b),
-    ast.LtE: lambda a, b, _: values.compare("<=", a, b),
-    ast.Gt: lambda a, b, _: values.compare(">", a, b),
-    ast.GtE: lambda a, b, _: values.compare(">=", a, b),
+    ast.Lt: lambda a, b, budget: values.compare("<", a, b, budget),
+    ast.LtE: lambda a, b, budget: values.compare("<=", a, b, budget),
+    ast.Gt: lambda a, b, budget: values.compare(">", a, b, budget),
+    ast.GtE: lambda a, b, budget: values.compare(">=", a, b, budget),
     ast.In: operations.contains_item,
     Matches: operations.matches,
-    Contains: lambda a, b, _: operations.contains(a, b),
-    StartsWith: lambda a, b, _: operations.starts_with(a, b),
-    EndsWith: lambda a, b, _: operations.ends_with(a, b),
+    Contains: operations.contains,
+    StartsWith: operations.starts_with,
+    EndsWith: operations.ends_with,
 }
 _UNARY: Final[Mapping[type[ast.AST], Callable[[Any], Any]]] = {
     ast.Not: lambda value: not need_bool(value),
@@ -169,9 +169,8 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
         left, right = node.left, node.comparators[0]
         kind = type(node.ops[0])
         if kind is Matches and type(right) is ast.Constant and type(right.value) is str:
-            return operations.matches_constant(
-                self._eval(left), patterns.compile_pattern(right.value), self.budget
-            )
+            compiled = patterns.compile_pattern(right.value)
+            return operations.matches_constant(self._eval(left), compiled, compiled.programsize, self.budget)
         a, b = self._eval(left), self._eval(right)
         assertion = asserted_by(self.natures, left, right)
         if assertion is not None and (kind is ast.Eq or kind is ast.NotEq):
@@ -205,14 +204,14 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
         container = self._eval(node.value)
         if node.optional and is_nil(container):
             raise Skipped
-        return operations.fetch(container, self._eval(node.key))
+        return operations.fetch(container, self._eval(node.key), self.budget)
 
     def _eval_subscript(self, node: ast.Subscript) -> Any:
         container, bounds = self._eval(node.value), node.slice
         assert isinstance(bounds, ast.Slice)  # noqa: S101  - for mypy: the tables send no other
-        high = self._eval(bounds.upper) if bounds.upper else operations.size_for_slice(container)
+        high = self._eval(bounds.upper) if bounds.upper else operations.size_for_slice(container, self.budget)
         low = self._eval(bounds.lower) if bounds.lower else 0
-        return operations.slice_of(container, low, high)
+        return operations.slice_of(container, low, high, self.budget)
 
     # --- calls ---
 
@@ -224,7 +223,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
     def _eval_builtin(self, node: Builtin) -> Any:
         loop = self.loops.get(node.name)
         if loop is not None:
-            items = loop_items(self._eval(node.arguments[0]))
+            items = loop_items(self._eval(node.arguments[0]), self.budget)
             self.budget.spend(len(items))
             return loop(node, items)
         arguments = [self._eval(argument) for argument in node.arguments]
@@ -383,13 +382,14 @@ def first_item(items: list[Any]) -> Any:
     return items[0] if items else NOTHING
 
 
-def loop_items(collection: Any) -> list[Any]:
+def loop_items(collection: Any, meter: Meter) -> list[Any]:
     """The items a loop runs over: of a list, of bytes, the bytes of a string; of a map, as many as it has."""
     if isinstance(collection, list):
         return collection
     if isinstance(collection, str):
-        return list(items_of(values.utf8(collection)))
+        collection = values.utf8(meter.text(collection))
     if isinstance(collection, bytes):
+        meter.spend(len(collection))
         return list(items_of(collection))
     if isinstance(collection, dict):
         return [NO_ITEM] * len(collection)
@@ -408,7 +408,7 @@ def sort_order(order: Any) -> bool:
 def sorted_by(items: list[Any], keys: list[Any], descending: bool, budget: Budget) -> list[Any]:
     """The items in the order of their keys, as Go sorts them."""
     made = [need_item(item) for item in items]
-    sort_by(made, keys, ordering(descending), budget)
+    sort_by(made, keys, ordering(descending, budget), budget)
     budget.grow(len(made))
     return made
 

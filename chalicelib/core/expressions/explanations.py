@@ -17,6 +17,7 @@ import ast
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Literal
 
 from chalicelib.core.expressions.checker import Natures
@@ -286,6 +287,7 @@ Told = tuple[Outcome, list[Finding]]
 class _Teller:
     def __init__(self, source: str, frame: Frame, kept: Collection[str] | None) -> None:
         self.source, self.frame, self.kept = source, frame, kept
+        self.cost = 16 + (len(source) >> 8)  # steps to tell of one part
         self.tellers: dict[str, Callable[[Part], Told]] = {
             "and": lambda part: self.joined(part, decided="false"),
             "or": lambda part: self.joined(part, decided="true"),
@@ -304,6 +306,7 @@ class _Teller:
             if dropped:
                 return "undecidable", [self.finding(part, "undecidable", note=f"header not kept: {dropped}")]
         try:
+            self.frame.spend(self.cost)
             return self.tellers[part.kind](part)
         except FunctionError as error:
             return "error", [self.finding(part, "error", note=printable(error.message))]
@@ -377,13 +380,13 @@ class _Teller:
         if part.hidden:
             return outcome, [self.finding(part, outcome)]
         needle, searched = (side.run(self.frame) for side in part.sides)
-        items = list(searched) if isinstance(searched, list | dict) else []
+        items = searched if isinstance(searched, list | dict) else ()
         return outcome, [
             self.finding(
                 part,
                 outcome,
                 left=_shown(needle),
-                searched=tuple(map(_shown, items[:MAX_SEARCHED])),
+                searched=tuple(map(_shown, islice(items, MAX_SEARCHED))),
                 searched_count=len(items),
             )
         ]
@@ -392,7 +395,13 @@ class _Teller:
         """any and none are decided by one true item, all by one false; else by all of them."""
         outcome = _said(part.run(self.frame))
         collection = part.sides[0].run(self.frame)
-        items = list(items_of(collection)) if isinstance(collection, list | bytes) else []
+        items = (
+            collection
+            if isinstance(collection, list)
+            else list(items_of(collection))
+            if isinstance(collection, bytes)
+            else []
+        )
         deciding: Outcome = "false" if part.operator == "all" else "true"
         outer, notes, why = self.frame.item, list[str](), list[Finding]()
         for index, item in enumerate(items):
@@ -452,8 +461,8 @@ def _safe(value: Any, depth: int) -> Any:
         return "…"
     if type(value) is dict:
         return {
-            key: HIDDEN if CREDENTIAL.search(key) else _safe(item, depth - 1)
-            for key, item in list(value.items())[:MAX_SEARCHED]
+            key: HIDDEN if CREDENTIAL.search(key[:MAX_SOURCE]) else _safe(item, depth - 1)
+            for key, item in islice(value.items(), MAX_SEARCHED)
         }
     if type(value) is list:
         return [_safe(item, depth - 1) for item in value[:MAX_SEARCHED]]

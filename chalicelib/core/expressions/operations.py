@@ -63,11 +63,6 @@ class Budget(Meter):
             raise FunctionError("memory budget exceeded")
         self.spend(items >> 3)
 
-    def text(self, value: str) -> str:
-        """The string, charged for by its length."""
-        self.spend(len(value) >> 4)
-        return value
-
 
 # --- type assertions ---------------------------------------------------------------------------------------
 
@@ -104,7 +99,7 @@ def need_bytes(value: Any) -> bytes:
 # --- access ------------------------------------------------------------------------------------------------
 
 
-def fetch(container: Any, key: Any) -> Any:
+def fetch(container: Any, key: Any, meter: Meter) -> Any:
     """``container[key]`` and ``container.key``: a member, an item (negative from the end) or a method."""
     if type(container) is dict and type(key) is str:
         return container.get(key)
@@ -113,7 +108,7 @@ def fetch(container: Any, key: Any) -> Any:
     if isinstance(container, dict):
         return member_of(container, key)
     if isinstance(container, list | str | bytes):
-        return item_of(container, key)
+        return item_of(container, key, meter)
     if type(key) is str:
         method = bound_method(container, key)
         if method is not None:
@@ -156,9 +151,9 @@ def map_key(key: Any) -> str:
     )
 
 
-def item_of(items: list[Any] | str | bytes, key: Any) -> Any:
+def item_of(items: list[Any] | str | bytes, key: Any, meter: Meter) -> Any:
     index = to_int(key)
-    length = size_of(items)
+    length = size_of(items, meter)
     if index < 0:
         index += length
     if not 0 <= index < length:
@@ -170,27 +165,30 @@ def item_of(items: list[Any] | str | bytes, key: Any) -> Any:
     return Uint8(items[index])
 
 
-def size_of(items: list[Any] | str | bytes) -> int:
+def size_of(items: list[Any] | str | bytes, meter: Meter) -> int:
     """Items, or bytes of a string."""
-    return len(items) if not isinstance(items, str) or items.isascii() else len(utf8(items))
+    if isinstance(items, str) and not items.isascii():
+        return len(utf8(meter.text(items)))
+    return len(items)
 
 
-def size_for_slice(value: Any) -> int:
+def size_for_slice(value: Any, meter: Meter) -> int:
     """The length that ``value[low:]`` ends at."""
     if isinstance(value, list | str | bytes | dict):
-        return len(value) if isinstance(value, dict) else size_of(value)
+        return len(value) if isinstance(value, dict) else size_of(value, meter)
     raise FunctionError(f"invalid argument for len (type {go_type(value)})")
 
 
-def slice_of(value: Any, low: Any, high: Any) -> Any:
+def slice_of(value: Any, low: Any, high: Any, meter: Meter) -> Any:
     """``value[low:high]``: bounds are clamped, negatives count from the end, strings are cut by byte."""
     if not isinstance(value, list | str | bytes):
         raise FunctionError(f"cannot slice {format_value(low)}")
-    length = size_of(value)
+    length = size_of(value, meter)
     start, end = to_int(low), to_int(high)
     start = max(start + length if start < 0 else start, 0)
     end = min(max(end + length if end < 0 else end, 0), length)
     start = min(start, end)
+    meter.spend(end - start >> 4)
     if isinstance(value, str):
         return value[start:end] if value.isascii() else text(utf8(value)[start:end])
     if type(value) is list or isinstance(value, bytes):
@@ -208,7 +206,8 @@ def contains_item(needle: Any, container: Any, budget: Meter) -> bool:
     if container is None:
         return False
     if isinstance(container, list | bytes):
-        budget.spend(len(container))
+        length = len(needle) if type(needle) is str else 0
+        budget.spend(len(container) * (1 + (length >> 8)))
         if type(needle) is str and type(container) is not bytes:
             # No other value is equal to a string, in Python as in Go.
             return needle in container
@@ -251,30 +250,31 @@ def matches(value: Any, pattern: Any, budget: Meter) -> bool:
     """``value matches pattern``; nil on either side is false."""
     if is_nil(value) or is_nil(pattern):
         return False
-    if type(value) is str:
-        budget.spend(len(value) >> 4)
-        return patterns.search(patterns.compile_pattern(need_string(pattern)), value)
     compiled = patterns.compile_pattern(need_string(pattern))
-    return patterns.search(compiled, text(need_bytes(value)))
+    budget.spend(compiled.programsize)  # what compiling costs, done before or not
+    return matches_constant(value, compiled, compiled.programsize, budget)
 
 
-def matches_constant(value: Any, compiled: Any, budget: Meter) -> bool:
+def matches_constant(value: Any, compiled: Any, size: int, budget: Meter) -> bool:
+    """``value matches "…"``; `size` is that of the compiled pattern."""
     if is_nil(value):
         return False
     if type(value) is not str:
         value = text(need_bytes(value))
-    budget.spend(len(value) >> 4)
+    # Linear in the text, but where RE2 has to leave its automaton, times the pattern.
+    budget.spend(len(value) * (64 + size) >> 10)
     return patterns.search(compiled, value)
 
 
-def _bytewise(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """A test of two strings; nil on either side is false."""
+def _bytewise(test: Callable[[Any, Any], bool], *, whole: bool = False) -> Callable[[Any, Any, Meter], bool]:
+    """A test of two strings, the `whole` of the first or only an end; nil on either side is false."""
 
-    def run(value: Any, part: Any) -> bool:
+    def run(value: Any, part: Any, meter: Meter) -> bool:
         if type(value) is str and type(part) is str:
+            meter.text(value if whole else part)
             if part.isascii() or not values.has_stray_bytes(part):
                 return test(value, part)
-            return test(utf8(value), utf8(part))
+            return test(utf8(meter.text(value)), utf8(part))
         if is_nil(value) or is_nil(part):
             return False
         return test(need_string(value), need_string(part))
@@ -282,7 +282,7 @@ def _bytewise(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     return run
 
 
-contains = _bytewise(operator.contains)
+contains = _bytewise(operator.contains, whole=True)
 starts_with = _bytewise(lambda value, part: bool(value.startswith(part)))
 ends_with = _bytewise(lambda value, part: bool(value.endswith(part)))
 

@@ -20,17 +20,20 @@ from chalicelib.core.expressions.values import printable
 
 MAX_PATTERN: Final = 1 << 18  # characters
 MAX_HEIGHT: Final = 1000
+MAX_PROPERTIES: Final = 1000  # such as \pL, of which each is some thousand instructions to RE2
+MAX_SIZE: Final = 500_000  # instructions that the literal patterns of one expression may come to
 _MANY_GROUPS: Final = 300  # fewer cannot make a tree too high
 
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.never_capture = True  # `matches` asks only whether
-_OPTIONS.max_mem = 32 << 20
+_OPTIONS.max_mem = 8 << 20  # some 400,000 instructions
 _CAPTURING = re2.Options()
 _CAPTURING.log_errors = False
 _CAPTURING.max_mem = _OPTIONS.max_mem
 
 _ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(?:[pP]\{[^}]*\}|x\{[^}]*\}|.)", re.DOTALL)
+_PROPERTY = re.compile(r"\\[pP]")
 _STRAY = re.compile("[\udc80-\udcff]")
 _GROUP_NAME = re.compile(r"\(\?P?<([A-Za-z0-9_]+)>")
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\??")
@@ -66,11 +69,11 @@ _COMPLAINTS: Final = {
 }
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def compile_pattern(pattern: str, *, capture: bool = False) -> Any:
     """The compiled pattern, which tells its groups if `capture`; raises FunctionError with Go's complaint."""
     options = _CAPTURING if capture else _OPTIONS
-    if len(pattern) > MAX_PATTERN:
+    if len(pattern) > MAX_PATTERN or len(_PROPERTY.findall(pattern)) > MAX_PROPERTIES:
         raise FunctionError("error parsing regexp: expression too large")
     stray = _STRAY.search(pattern)
     if stray is not None:

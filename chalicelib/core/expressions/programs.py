@@ -54,7 +54,7 @@ class Program:
 
     def walk(self, env: Mapping[str, Any], budget: Budget) -> Any:
         """The value by simpleeval's walk: slower, and the reference for what is bound."""
-        names = {**clean(dict(env)), **self.constants}
+        names = {**clean(dict(env), budget), **self.constants}
         return Evaluator(self.natures, names, budget).eval("", self.tree)
 
 

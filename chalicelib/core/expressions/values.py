@@ -139,6 +139,11 @@ class Meter:
         if self.left < 0:
             raise FunctionError("evaluation takes too many steps")
 
+    def text(self, value: str) -> str:
+        """The string, charged for by its length."""
+        self.spend(len(value) >> 4)
+        return value
+
 
 WALK_LIMIT: Final = 4_000_000  # items and sixteenths of characters, where the caller brings no meter
 
@@ -300,14 +305,14 @@ def printable(value: str) -> str:
     return _SURROGATE.sub("\ufffd", value) if has_stray_bytes(value) else value
 
 
-def clean(value: Any) -> Any:
+def clean(value: Any, meter: Meter) -> Any:
     """A decoded JSON value with Go's numbers and strings; the same object when nothing had to change.
 
     Integers become float64, surrogates U+FFFD. Raises FunctionError for what JSON cannot hold.
     """
     kind = type(value)
     if kind is str:
-        if value.isascii() or _SURROGATE.search(value) is None:
+        if value.isascii() or _SURROGATE.search(meter.text(value)) is None:
             return value
         # A pair that was escaped apart is one character to Go as well.
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -316,10 +321,10 @@ def clean(value: Any) -> Any:
     if kind is int:
         return _float_of_int(value)
     if kind is dict:
-        return _clean_map(value)
+        return _clean_map(value, meter)
     if kind is list:
-        return _clean_list(value)
-    return _clean_other(value)
+        return _clean_list(value, meter)
+    return _clean_other(value, meter)
 
 
 def _float_of_int(value: int) -> float:
@@ -329,43 +334,45 @@ def _float_of_int(value: int) -> float:
         raise FunctionError("json: number out of range of float64") from None
 
 
-def _clean_list(items: list[Any]) -> list[Any]:
+def _clean_list(items: list[Any], meter: Meter) -> list[Any]:
+    meter.spend(len(items) >> 2)
     for index, item in enumerate(items):
         kind = type(item)
         if kind is float or item is None or kind is bool or (kind is str and item.isascii()):
             continue
-        better = clean(item)
+        better = clean(item, meter)
         if better is not item:
-            return [*items[:index], better, *[clean(item) for item in items[index + 1 :]]]
+            return [*items[:index], better, *[clean(item, meter) for item in items[index + 1 :]]]
     return items
 
 
-def _clean_map(members: dict[Any, Any]) -> dict[Any, Any]:
+def _clean_map(members: dict[Any, Any], meter: Meter) -> dict[Any, Any]:
+    meter.spend(4 + len(members))
     for key, item in members.items():
         kind = type(item)
         if type(key) is str and key.isascii():
             if kind is float or item is None or kind is bool or (kind is str and item.isascii()):
                 continue
-            if clean(item) is item:
+            if clean(item, meter) is item:
                 continue
         elif type(key) is not str:
             raise FunctionError(f"json: unsupported key of type {type(key).__name__}")
-        elif clean(key) is key and clean(item) is item:
+        elif clean(key, meter) is key and clean(item, meter) is item:
             continue
-        return {clean(key): clean(item) for key, item in members.items()}
+        return {clean(key, meter): clean(item, meter) for key, item in members.items()}
     return members
 
 
-def _clean_other(value: Any) -> Any:
+def _clean_other(value: Any, meter: Meter) -> Any:
     if hasattr(value, "go_type") or type(value) in _GO_TYPES:
         return value
     if isinstance(value, Mapping):
-        return _clean_map(dict(value))
+        return _clean_map(dict(value), meter)
     if isinstance(value, tuple):
-        return _clean_list(list(value))
+        return _clean_list(list(value), meter)
     for base in (str, float, int):
         if isinstance(value, base):
-            return clean(base(value))
+            return clean(base(value), meter)
     raise FunctionError(f"json: unsupported type: {type(value).__name__}")
 
 
@@ -382,9 +389,9 @@ def format_value(value: Any, verb: str = "v", meter: Meter | None = None) -> str
 def _format(value: Any, verb: str, meter: Meter) -> str:
     kind = type(value)
     if kind is str:
-        meter.spend((len(value) >> 4) + 1)
+        meter.spend((len(value) >> 4) + 2)
         return str(value)
-    meter.spend(3)
+    meter.spend(5)
     if isinstance(value, bytes):
         meter.spend(len(value) >> 2)
         return text(value) if verb == "s" else "[" + " ".join(map(str, value)) + "]"
@@ -492,10 +499,10 @@ class _Marshaller:
     def write(self, value: Any, margin: str) -> None:
         kind = type(value)
         if kind is str:
-            self.meter.spend((len(value) >> 4) + 1)
+            self.meter.spend((len(value) >> 4) + 3)
             self.out(json_string(value, self.escape_html))
             return
-        self.meter.spend(3 + (len(margin) >> 4))
+        self.meter.spend(6 + (len(margin) >> 4))
         if value is None:
             self.out("null")
         elif kind is bool:
@@ -520,6 +527,7 @@ class _Marshaller:
         if not value:
             self.out("{}")
             return
+        self.meter.spend(3 * len(value))
         inner = self.open("{", margin)
         for index, (key, item) in enumerate(sorted_items(value)):
             if index:
@@ -569,6 +577,10 @@ def _marshal_other(value: Any) -> str:
 def equal(a: Any, b: Any, meter: Meter | None = None) -> bool:
     """Go expr's ==: numbers of any type by value, arrays item by item, maps strictly by Go type."""
     kind, other = type(a), type(b)
+    if kind is str and other is str:
+        if meter is not None and len(a) == len(b):
+            meter.text(a)
+        return bool(a == b)
     if kind is str or kind is bool:
         return other is kind and bool(a == b)
     if kind in NUMBERS:
@@ -649,7 +661,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def compare(symbol: str, a: Any, b: Any) -> bool:
+def compare(symbol: str, a: Any, b: Any, meter: Meter) -> bool:
     """Go expr's < <= > >= on two numbers, strings (by bytes), times or durations, else FunctionError."""
     kind, other = type(a), type(b)
     test = _COMPARE[symbol]
@@ -658,7 +670,10 @@ def compare(symbol: str, a: Any, b: Any) -> bool:
             return test(float(a), float(b))
         return test(a, b)
     if kind is str and other is str:
-        return test(a, b) if a.isascii() and b.isascii() else test(utf8(a), utf8(b))
+        if a.isascii() and b.isascii():
+            meter.spend(min(len(a), len(b)) >> 4)
+            return test(a, b)
+        return test(utf8(meter.text(a)), utf8(meter.text(b)))
     if kind is Duration and other is Duration:
         return test(a.nanoseconds, b.nanoseconds)
     if kind is Time and other is Time:

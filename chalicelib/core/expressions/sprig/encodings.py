@@ -14,67 +14,19 @@ import zlib
 from collections.abc import Callable
 from typing import Final
 
+from chalicelib.core.expressions.base64s import LINE_ENDS, decode_base64
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.sprig.functions import SLOW, STRING, Function, table
 from chalicelib.core.expressions.values import text as text_of
 from chalicelib.core.expressions.values import utf8 as bytes_of
 
-_BASE64: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 _BASE32: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
-_LINE_ENDS: Final = b"\r\n"
 _PAD: Final = ord("=")
-
-
-def decode_base64(text: str) -> bytes:
-    """The bytes; raises FunctionError with Go's text."""
-    raw = bytes_of(text)
-    at = _first_bad_base64(raw)
-    if at >= 0:
-        raise FunctionError(f"illegal base64 data at input byte {at}")
-    return base64.b64decode(raw.translate(None, _LINE_ENDS))
-
-
-def _first_bad_base64(raw: bytes) -> int:
-    """Where Go notices that something is wrong; -1 when nothing is.
-
-    Quanta of four: padding may stand for the third and fourth, and nothing but line ends may follow it.
-    """
-    position, size = 0, len(raw)
-    while True:
-        filled = 0
-        while filled < 4:
-            if position == size:
-                return -1 if filled == 0 else position - filled
-            byte = raw[position]
-            position += 1
-            if byte in _BASE64:
-                filled += 1
-            elif byte in _LINE_ENDS:
-                continue
-            elif byte != _PAD or filled < 2:
-                return position - 1
-            else:
-                return _after_base64_padding(raw, position, filled)
-
-
-def _after_base64_padding(raw: bytes, position: int, filled: int) -> int:
-    size = len(raw)
-    if filled == 2:
-        while position < size and raw[position] in _LINE_ENDS:
-            position += 1
-        if position == size:
-            return size
-        if raw[position] != _PAD:
-            return position - 1
-        position += 1
-    while position < size and raw[position] in _LINE_ENDS:
-        position += 1
-    return position if position < size else -1
 
 
 def decode_base32(text: str) -> bytes:
     """The bytes; raises FunctionError with Go's text."""
-    raw = bytes_of(text).translate(None, _LINE_ENDS)
+    raw = bytes_of(text).translate(None, LINE_ENDS)
     return base64.b32decode(raw[: _base32_end(raw)])
 
 
