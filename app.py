@@ -5,16 +5,15 @@ The names of these functions are the keys of `.chalice/config.json` and of the p
 
 from __future__ import annotations
 
-import os
-
 from chalice.app import CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import handlers
 from chalicelib.handlers import RawBodyChalice
+from chalicelib.settings import from_environment
 
 app = RawBodyChalice(app_name="lynceus", configure_logs=False)
 
-STAGE = os.environ.get("LYNCEUS_STAGE", "dev")
+SETTINGS = from_environment()
 
 ANY_BODY = ["*/*"]  # a signature covers bytes, whatever they are called
 
@@ -139,13 +138,13 @@ def tick(event: CloudWatchEvent) -> None:
     handlers.tick(event)
 
 
-@app.on_sqs_message(queue=f"lynceus-{STAGE}-submissions", batch_size=1, maximum_concurrency=20, name="submit")
+@app.on_sqs_message(queue=SETTINGS.submissions_queue, batch_size=1, maximum_concurrency=20, name="submit")
 def submit(event: SQSEvent) -> None:
     """One submission of an event becomes a Workflow."""
     handlers.work(event, "submit")
 
 
-@app.on_sqs_message(queue=f"lynceus-{STAGE}-cron", batch_size=1, maximum_concurrency=20, name="submit_cron")
+@app.on_sqs_message(queue=SETTINGS.cron_queue, batch_size=1, maximum_concurrency=20, name="submit_cron")
 def submit_cron(event: SQSEvent) -> None:
     """One run of a CronWorkflow is decided at its second."""
     handlers.work(event, "submit_cron")
