@@ -700,6 +700,7 @@ def test_while_secrets_are_away_a_client_with_authorization_hears_503_and_not_40
     told = Door(world).post("argo/", [basic("argo", "the lamp")], b"{}")
 
     assert refused(told) == (503, 14)
+    assert int(told.headers["retry-after"]) > 0
 
 
 def test_while_secrets_are_away_callers_with_tokens_are_served() -> None:
@@ -715,6 +716,16 @@ def test_while_the_cluster_is_away_a_signature_beside_an_authorization_still_cou
     world.plan.outage("cluster")
 
     assert push(world, [basic("sender", "whatever")]).status == 200
+
+
+def test_while_the_cluster_is_away_a_caller_that_only_it_can_judge_is_asked_to_come_again() -> None:
+    world = with_jenkins(World(ANY))
+    world.plan.outage("cluster")
+
+    told = Door(world).post("argo/", TOKEN, b"{}")
+
+    assert refused(told) == (503, 14)
+    assert int(told.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize("keys", [["a" * 513], ["a\x00"], ["a", "b"]])
