@@ -29,6 +29,8 @@ from chalicelib.flow import look, replay
 from chalicelib.flow.receive import Answer, receive
 from chalicelib.flow.submit import work as work_message
 
+RETRY_AFTER = 5  # seconds, where nothing better is known
+
 
 class RawBodyChalice(Chalice):
     """Chalice that hands over the exact bytes of a body.
@@ -240,8 +242,8 @@ def _respond(function: str, answer: Callable[[wiring.Container], Answer]) -> Res
 
 def _refusal(error: LynceusError) -> Answer:
     headers = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    if error.retry or error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after or RETRY_AFTER)))
     if isinstance(error, WebhookRefused):
         headers["Content-Type"] = "text/plain; charset=utf-8"
         return Answer(error.http_status, b'{"message": "failed to process webhook request"}\n', headers)
