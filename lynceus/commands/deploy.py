@@ -49,13 +49,13 @@ def run(options: argparse.Namespace, out: Output) -> int:
     if options.cluster:
         deployments.use_cluster(session, options.stage, options.cluster)
     deployments.check(session, options.stage, access_entries=not options.no_access_entries)
-    planned = deployments.plan(session, options.stage, out.line)
+    variables = projects.configuration(options.stage)["environment_variables"]
+    cluster = "" if options.no_access_entries else variables["LYNCEUS_CLUSTER_NAME"]
+    planned = deployments.plan(session, options.stage, {"ClusterName": cluster, **parameters}, out.line)
     _show(planned, out)
     if options.dry_run:
         return DONE
-    variables = projects.configuration(options.stage)["environment_variables"]
-    cluster = "" if options.no_access_entries else variables["LYNCEUS_CLUSTER_NAME"]
-    url = deployments.deploy(session, planned, {"ClusterName": cluster, **parameters}, out.line)
+    url = deployments.deploy(session, planned, out.line)
     _done(options.stage, variables, url, out)
     return DONE
 
@@ -72,7 +72,10 @@ def _show(planned: Any, out: Output) -> None:
         )
         for change in found
     ]
-    out.table(rows, ["stack", "action", "resource", "kind"])
+    if rows:
+        out.table(rows, ["stack", "action", "resource", "kind"])
+    else:
+        out.line("nothing changes but code and parameters, if those do")
 
 
 def _done(stage: str, variables: dict[str, str], url: str, out: Output) -> None:

@@ -19,7 +19,7 @@ from chalicelib.core.errors import Misconfigured
 from lynceus.packaging import projects
 from lynceus.packaging.projects import ROOT, Package, configuration
 from lynceus.packaging.stacks import Change, Stacks, asked, changes, kept, policy, refusals
-from lynceus.packaging.templates import load
+from lynceus.packaging.templates import effective, load
 
 UNRESERVED = 100  # concurrent executions that AWS keeps free of reservations
 
@@ -51,6 +51,7 @@ class Plan:
     resources: Mapping[str, Any]  # the template
     package: Package
     functions: Mapping[str, Any]  # the template, without the package's place
+    parameters: Mapping[str, str]  # those that were given; the others keep their values
     resource_changes: list[Change]
     function_changes: list[Change]
 
@@ -119,13 +120,15 @@ def _concurrency(session: Any, names: Names, functions: Mapping[str, int]) -> tu
 def plan(
     session: Any,
     stage: str,
+    parameters: Mapping[str, str],
     told: Callable[[str], None],
     root: Path = ROOT,
     make: Callable[[str], Package] = projects.package,
 ) -> Plan:
-    """Make the package and compare both templates with what is deployed.
+    """Make the package and compare both templates, as the parameters make them, with what is deployed.
 
-    Raises Misconfigured for a template that would replace or remove what holds messages or items.
+    Raises Misconfigured for a parameter that neither template has, and for a template that would replace or remove
+    what holds messages or items.
     """
     names = Names(stage)
     identity = asked(session.client("sts").get_caller_identity)
@@ -141,6 +144,15 @@ def plan(
         )
     made = make(stage)
     functions = load(made.template)
+    known = {*resources["Parameters"], *functions["Parameters"]} - {"Stage"}
+    for name in parameters:
+        if name not in known:
+            raise Misconfigured(f"there is no parameter {name}: --set takes {', '.join(sorted(known))}")
+
+    def compared(name: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[Change]:
+        values = stacks.parameters(name)
+        return changes(effective(old or {}, values), effective(new, {**values, **parameters}))
+
     return Plan(
         names,
         identity["Account"],
@@ -148,21 +160,23 @@ def plan(
         resources,
         made,
         functions,
-        changes(before, resources),
-        changes(_without_code(stacks.template(names.functions)), _without_code(functions) or {}),
+        parameters,
+        compared(names.resources, before, resources),
+        compared(names.functions, _without_code(stacks.template(names.functions)), placed(functions, "", "")),
     )
 
 
-def deploy(session: Any, planned: Plan, parameters: Mapping[str, str], told: Callable[[str], None]) -> str:
+def deploy(session: Any, planned: Plan, told: Callable[[str], None]) -> str:
     """Carry the plan out and return the webhook URL."""
     names = planned.names
+    parameters = {**planned.parameters, "Stage": names.stage}
     stacks = Stacks(session.client("cloudformation"), told)
     told(f"{names.resources}: {_counted(planned.resource_changes)}")
     stacks.apply(
         names.resources,
         planned.resources,
         {"TemplateBody": (ROOT / "infra" / "resources.yaml").read_text()},
-        {**parameters, "Stage": names.stage},
+        parameters,
         stack_policy=policy(planned.resources),
     )
     bucket = stacks.outputs(names.resources)["ArtefactsBucket"]
@@ -178,7 +192,7 @@ def deploy(session: Any, planned: Plan, parameters: Mapping[str, str], told: Cal
     asked(lambda: storage.put_object(Bucket=bucket, Key=template_key, Body=body.encode()))
     told(f"{names.functions}: {_counted(planned.function_changes)}")
     url = f"https://{bucket}.s3.{planned.region}.amazonaws.com/{template_key}"
-    stacks.apply(names.functions, template, {"TemplateURL": url}, {**parameters, "Stage": names.stage})
+    stacks.apply(names.functions, template, {"TemplateURL": url}, parameters)
     return stacks.outputs(names.functions)["WebhookURL"]
 
 

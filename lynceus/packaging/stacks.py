@@ -133,6 +133,10 @@ class Stacks:
         ]
         return parse(body) if isinstance(body, str) else dict(body)
 
+    def parameters(self, name: str) -> dict[str, str]:
+        """The values of the stack's parameters; none where there is no stack."""
+        return _values(self._find(name))
+
     def outputs(self, name: str) -> dict[str, str]:
         """The stack's outputs."""
         stack = self._find(name) or {}
@@ -241,15 +245,15 @@ def _moving(status: str) -> bool:
     return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
 
 
+def _values(stack: Mapping[str, Any] | None) -> dict[str, str]:
+    return {one["ParameterKey"]: one["ParameterValue"] for one in (stack or {}).get("Parameters", ())}
+
+
 def _parameters(
     template: Mapping[str, Any], given: Mapping[str, str], stack: Mapping[str, Any] | None
 ) -> list[dict[str, str]]:
     """The parameters that the template takes: as given, else as the stack has them, else the default."""
-    before = {
-        parameter["ParameterKey"]: parameter["ParameterValue"]
-        for parameter in (stack or {}).get("Parameters", ())
-    }
-    values = {**before, **given}
+    values = {**_values(stack), **given}
     return [
         {"ParameterKey": name, "ParameterValue": values[name]}
         for name in template.get("Parameters", {})

@@ -25,6 +25,33 @@ def parse(text: str) -> dict[str, Any]:
     return document
 
 
+def effective(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """The template without the resources whose condition does not hold under the parameters."""
+    values: dict[str, Any] = {}
+    for name, parameter in template.get("Parameters", {}).items():
+        text = str(parameters.get(name, parameter.get("Default", "")))
+        values[name] = text.split(",") if parameter["Type"] == "CommaDelimitedList" else text
+    conditions = template.get("Conditions", {})
+    resources = {
+        name: resource
+        for name, resource in template.get("Resources", {}).items()
+        if "Condition" not in resource or _holds({"Condition": resource["Condition"]}, conditions, values)
+    }
+    return {**template, "Resources": resources}
+
+
+def _holds(condition: Mapping[str, Any], conditions: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """condition = Condition | Fn::Not | Fn::And | Fn::Or | Fn::Equals, as far as parameters decide."""
+    [(function, argument)] = condition.items()
+    if function == "Condition":
+        return _holds(conditions[argument], conditions, values)
+    if function == "Fn::Equals":
+        one, other = (str(resolve(side, values)) for side in argument)
+        return one == other
+    parts = [_holds(part, conditions, values) for part in argument]
+    return {"Fn::Not": not parts[0], "Fn::And": all(parts), "Fn::Or": any(parts)}[function]
+
+
 def _written_out(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     value: Any
     if isinstance(node, yaml.MappingNode):
@@ -43,7 +70,7 @@ _Loader.add_multi_constructor("!", _written_out)
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
 
 
-def resolve(value: Any, names: Mapping[str, str]) -> Any:
+def resolve(value: Any, names: Mapping[str, Any]) -> Any:
     """The value with Ref, Sub, GetAtt and Join replaced from `names`; what names do not hold stays as it is.
 
     `names` has parameters and pseudo parameters by name, attributes as "Resource.Attribute".

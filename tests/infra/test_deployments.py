@@ -50,6 +50,7 @@ def queues(session: Any) -> set[str]:
 
 
 FUNCTIONS = {"lynceus-dev", "lynceus-dev-tick", "lynceus-dev-submit", "lynceus-dev-submit_cron"}
+NO_CLUSTER = {"ClusterName": ""}
 QUEUES = {"lynceus-dev-submissions", "lynceus-dev-cron", "lynceus-dev-dead"}
 
 
@@ -59,8 +60,8 @@ def test_a_stage_is_deployed_again_and_taken_away_but_for_its_memory(
     said: list[str] = []
 
     def deploy() -> str:
-        planned = deployments.plan(session, "dev", said.append, make=packaged)
-        return deployments.deploy(session, planned, {"ClusterName": ""}, said.append)
+        planned = deployments.plan(session, "dev", NO_CLUSTER, said.append, make=packaged)
+        return deployments.deploy(session, planned, said.append)
 
     url = deploy()
     assert url.endswith(".amazonaws.com/lynceus/api/v1/events/")
@@ -98,17 +99,45 @@ def test_a_stage_is_deployed_again_and_taken_away_but_for_its_memory(
 def test_a_plan_says_what_there_will_be_before_anything_is(
     session: Any, packaged: Callable[[str], Package]
 ) -> None:
-    planned = deployments.plan(session, "dev", str, make=packaged)
+    planned = deployments.plan(session, "dev", NO_CLUSTER, str, make=packaged)
     assert planned.account == "123456789012"
     assert {change.action for change in (*planned.resource_changes, *planned.function_changes)} == {"create"}
     assert "Ledger" in {change.resource for change in planned.resource_changes}
     assert functions(session) == queues(session) == set()
 
 
+def test_a_plan_lists_optional_parts_where_a_parameter_asks_for_them(
+    session: Any, packaged: Callable[[str], Package]
+) -> None:
+    def planned(**parameters: str) -> set[str]:
+        made = deployments.plan(session, "dev", {**NO_CLUSTER, **parameters}, str, make=packaged)
+        return {change.resource for change in (*made.resource_changes, *made.function_changes)}
+
+    plain = planned()
+    assert plain.isdisjoint({"Firewall", "Domain", "DomainRecord", "SqsEndpoint", "AlarmSubscription"})
+    assert planned(RateLimitPerAddress="2000") - plain == {"Firewall", "FirewallAssociation"}
+    assert planned(DomainName="hooks.example.org") - plain == {"Domain", "DomainMapping"}
+    assert planned(AlarmEmail="ops@example.org") - plain == {"AlarmSubscription"}
+    assert {name for name in planned(ClusterName="observatory") - plain if name.endswith("AccessEntry")}
+    with pytest.raises(Misconfigured, match=r"no parameter AlarmMail.*AlarmEmail"):
+        planned(AlarmMail="ops@example.org")
+
+
+def test_a_parameter_that_is_given_later_shows_in_the_plan_and_stays(
+    session: Any, packaged: Callable[[str], Package]
+) -> None:
+    for parameters in (NO_CLUSTER, {"AlarmEmail": "ops@example.org"}):
+        planned = deployments.plan(session, "dev", parameters, str, make=packaged)
+        deployments.deploy(session, planned, str)
+    assert [change.resource for change in planned.resource_changes] == ["AlarmSubscription"]
+    again = deployments.plan(session, "dev", NO_CLUSTER, str, make=packaged)
+    assert again.resource_changes == again.function_changes == []
+
+
 def test_two_stages_live_side_by_side(session: Any, packaged: Callable[[str], Package]) -> None:
     for stage in ("dev", "prod"):
-        planned = deployments.plan(session, stage, str, make=packaged)
-        deployments.deploy(session, planned, {"ClusterName": ""}, str)
+        planned = deployments.plan(session, stage, NO_CLUSTER, str, make=packaged)
+        deployments.deploy(session, planned, str)
     assert functions(session) == FUNCTIONS | {name.replace("-dev", "-prod") for name in FUNCTIONS}
     deployments.undeploy(session, "dev", str)
     assert functions(session) == {name.replace("-dev", "-prod") for name in FUNCTIONS}
@@ -126,15 +155,15 @@ def test_a_run_that_broke_off_is_completed_by_the_next(
             raise EndpointConnectionError(endpoint_url="https://cloudformation")
 
     session.events.register("before-call.cloudformation.CreateStack", cut)
-    planned = deployments.plan(session, "dev", str, make=packaged)
+    planned = deployments.plan(session, "dev", NO_CLUSTER, str, make=packaged)
     with pytest.raises(Unavailable, match="cannot be asked"):
-        deployments.deploy(session, planned, {"ClusterName": ""}, str)
+        deployments.deploy(session, planned, str)
     assert broken
     assert queues(session) == QUEUES
     assert functions(session) == set()
-    again = deployments.plan(session, "dev", str, make=packaged)
+    again = deployments.plan(session, "dev", NO_CLUSTER, str, make=packaged)
     assert again.resource_changes == []
-    deployments.deploy(session, again, {"ClusterName": ""}, str)
+    deployments.deploy(session, again, str)
     assert functions(session) == FUNCTIONS
 
 
@@ -291,7 +320,7 @@ def test_chalice_deploys_again_and_deletes_and_leaves_nothing_behind(
     environment = {"AWS_ENDPOINT_URL": server, "AWS_DEFAULT_REGION": local.REGION}
     client = lambda service: boto3.client(service, endpoint_url=server, region_name=local.REGION)  # noqa: E731
 
-    said = projects.run_chalice(["deploy", "--stage", "dev", "--no-autogen-policy"], checkout, environment)
+    said = projects.run_chalice(["deploy", "--stage", "dev"], checkout, environment)
     # The slim package was taken as it is: the copy has the same sources, hence the same name.
     assert "Reusing existing deployment package" in said
     assert artefacts.finished(checkout, artefacts.HERE).exists()
@@ -303,8 +332,16 @@ def test_chalice_deploys_again_and_deletes_and_leaves_nothing_behind(
     assert {arn.rpartition(":")[2] for arn in arns} == {"lynceus-dev-submissions", "lynceus-dev-cron"}
     roles = {one["RoleName"] for one in client("iam").list_roles()["Roles"]}
     assert roles == {f"lynceus-dev-{name}" for name in ("api_handler", "tick", "submit", "submit_cron")}
+    for name in sorted(roles):  # the policy files, and not what Chalice makes of the code
+        [policy] = client("iam").list_role_policies(RoleName=name)["PolicyNames"]
+        document = client("iam").get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        file = ROOT / f".chalice/policy-dev-{name.removeprefix('lynceus-dev-')}.json"
+        assert document == json.loads(file.read_text())
+    for name, reserved in (("lynceus-dev", 20), ("lynceus-dev-tick", 1)):
+        answer = client("lambda").get_function_concurrency(FunctionName=name)
+        assert answer["ReservedConcurrentExecutions"] == reserved
 
-    projects.run_chalice(["deploy", "--stage", "dev", "--no-autogen-policy"], checkout, environment)
+    projects.run_chalice(["deploy", "--stage", "dev"], checkout, environment)
     assert {one["FunctionName"] for one in client("lambda").list_functions()["Functions"]} == FUNCTIONS
 
     projects.run_chalice(["delete", "--stage", "dev"], checkout, environment)

@@ -281,6 +281,9 @@ def do_everything(drive: Drive, here: World) -> None:
             assert ledger.begin_run(submission)
             body = json.dumps(submission.pointer.to_message())
             drive.invoke(function, records([{"MessageId": "m", "ReceiptHandle": "r", "Body": body}], queue))
+        wrong = {**CRON["spec"], "schedules": [f"0 0 * * {6 + number}"]}
+        here.cluster.apply([{**CRON, "metadata": {"name": "wrong", "namespace": "argo"}, "spec": wrong}])
+        drive.invoke("tick", minute())
         wiring._containers.clear()
 
     # What the outbox still holds is rung for by the tick, in both queues; bindings that changed are kept anew.
