@@ -13,7 +13,7 @@ import yaml
 
 from chalicelib.core.errors import BadRequest
 from lynceus.local.kubernetes import protobufs
-from lynceus.local.kubernetes.statuses import Refusal, bad_request, unsupported_media
+from lynceus.local.kubernetes.statuses import Refusal, bad_request, go_quoted, unsupported_media
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -29,7 +29,7 @@ class Unreadable(BadRequest):
 
 
 def read_json(body: bytes) -> tuple[Any, list[str]]:
-    """The value and the paths of its duplicate keys, as they come; raises Unreadable."""
+    """The value and what is said of its duplicate keys, as they come; raises Unreadable."""
     doubled: dict[int, tuple[dict[str, Any], list[tuple[str, Any]]]] = {}
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -47,7 +47,8 @@ def read_json(body: bytes) -> tuple[Any, list[str]]:
         raise Unreadable("exceeded max depth") from None
     if body.count(b"{") + body.count(b"[") > DEEPEST:  # fewer brackets cannot be nested too deep
         _check_size(value)
-    return value, _duplicates(value, "", doubled) if doubled else []
+    paths = _duplicates(value, "", doubled) if doubled else []
+    return value, [f'duplicate field "{path}"' for path in paths]
 
 
 def _no_constant(name: str) -> Any:
@@ -130,8 +131,25 @@ def _inside_object(text: str) -> bool:
     return bool(depth) and depth[-1] == "{"
 
 
+_MERGE_KEY: Final = "tag:yaml.org,2002:merge"
+
+
 class _Loader(yaml.CSafeLoader):
-    """YAML as Kubernetes reads it: times stay text."""
+    """YAML as Kubernetes reads it: times stay text, and duplicate keys are noted."""
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self.doubled: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE_KEY:
+                if key.value in seen:
+                    line = value.start_mark.line + 1
+                    self.doubled.append(f"line {line}: key {go_quoted(key.value)} already set in map")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -140,16 +158,20 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_yaml(body: bytes) -> Any:
-    """The document; raises Unreadable."""
+def read_yaml(body: bytes) -> tuple[Any, list[str]]:
+    """The document and what is said of its duplicate keys; raises Unreadable."""
+    loader = _Loader(body)
     try:
-        value = yaml.load(body, Loader=_Loader)  # noqa: S506 - a safe loader, with fewer resolvers
+        value = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         raise Unreadable(_go_yaml_error(error)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unreadable(f"yaml: {' '.join(str(error).split())}") from None
+    finally:
+        loader.dispose()  # type: ignore[no-untyped-call] - a method without types
     _check_size(value)
-    return _string_keys(value)
+    doubled = sorted(loader.doubled, key=lambda line: int(line.split(":")[0].removeprefix("line ")))
+    return _string_keys(value), ["yaml: unmarshal errors:\n  " + "\n  ".join(doubled)] if doubled else []
 
 
 def _go_yaml_error(error: yaml.MarkedYAMLError) -> str:
@@ -192,15 +214,16 @@ def _check_size(value: Any) -> None:
 
 
 def read(body: bytes, content_type: str, message: str) -> tuple[Any, list[str]]:
-    """The document in a body of any form, and its duplicate keys; `message` names the built-in kind, if it is one.
+    """The document in a body of any form, and what is said of its duplicate keys.
 
+    `message` names the built-in kind, if it is one.
     Raises Refusal 415 for a form nobody here reads, Unreadable for a body that is none.
     """
     form = content_type.partition(";")[0].strip().lower()
     if form in ("", JSON):
         return read_json(body)
     if form == YAML:
-        return read_yaml(body), []
+        return read_yaml(body)
     if form == PROTOBUF and (message or not body.startswith(protobufs.MAGIC)):
         try:
             return protobufs.read(body, message), []

@@ -6,6 +6,7 @@ What a body brings and nobody knows is dropped, and told or refused as `fieldVal
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from lynceus.local.kubernetes.statuses import Refusal, bad_request, body_too_lar
 
 Object = dict[str, Any]
 
+_FROM_YAML: Final = "error converting YAML to JSON: "
 _UNTYPED: Final = "couldn't get version/kind; json parse error: "
 _TYPE_META: Final = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
@@ -30,7 +32,7 @@ def read_object(call: Call, options: Options) -> Object:
         raise body_too_large(bodies.LARGEST)
     content_type = call.request.header("content-type")
     try:
-        value, doubled = bodies.read(body, content_type, resource.message)
+        value, findings = bodies.read(body, content_type, resource.message)
     except Unreadable as error:
         in_json = content_type.partition(";")[0].strip().lower() in ("", bodies.JSON)
         raise unrecognized(resource.kind, f"{_UNTYPED if in_json else ''}{error}", body) from None
@@ -46,7 +48,7 @@ def read_object(call: Call, options: Options) -> Object:
         text = body.decode("utf-8", "replace") or "null"
         raise unrecognized(resource.kind, f"Object 'Kind' is missing in '{text}'", body)
     check_version(call, value)
-    decode(call, value, doubled, options)
+    decode(call, value, findings, options)
     return value
 
 
@@ -74,8 +76,11 @@ def check_version(call: Call, value: Object) -> None:
         )
 
 
-def decode(call: Call, value: Object, doubled: list[str], options: Options) -> None:
-    """Decode the object in place: metadata typed, unknown fields dropped and warned of; raises Refusal 400."""
+def decode(call: Call, value: Object, findings: list[str], options: Options) -> None:
+    """Decode the object in place: metadata typed, unknown fields dropped and warned of; raises Refusal 400.
+
+    `findings` are what its body already showed.
+    """
     resource = call.resource
     schema = resource.schema
     if resource.custom:
@@ -90,9 +95,7 @@ def decode(call: Call, value: Object, doubled: list[str], options: Options) -> N
         # Typed decoding meets fields as they come, and metadata comes first by custom.
         unknown = _decode_metadata(call, value)
         unknown += schemas.prune(value, schema)
-    findings = [f'duplicate field "{path}"' for path in doubled] + [
-        f'unknown field "{path}"' for path in unknown
-    ]
+    findings = findings + [f'unknown field "{path}"' for path in unknown]
     if findings and options.validation == "Strict":
         raise _undecodable(resource, f"strict decoding error: {', '.join(findings)}")
     if options.validation == "Warn":
@@ -155,29 +158,50 @@ def match_namespace(call: Call, metadata: Object) -> None:
 
 def match_url(call: Call, metadata: Object) -> None:
     """Raises Refusal 400 when a changed object would have another name or namespace than its path."""
-    name, namespace = metadata.get("name"), metadata.get("namespace")
+    match_namespace(call, metadata)
+    name = metadata.get("name")
     if not name:
         text = f"the name of the object ({call.name} based on URL) was undeterminable: name must be provided"
         raise bad_request(text)
     if name != call.name:
         raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
-    if call.namespace and namespace and namespace != call.namespace:
-        raise bad_request(
-            f"the namespace of the object ({namespace}) does not match the namespace on the URL ({call.namespace})"
-        )
-    match_namespace(call, metadata)
 
 
-def patched_object(current: Object, content_type: str, body: bytes, resource: Resource) -> Object:
-    """The object after a merge, JSON or strategic merge patch; the one it began with stays as it is."""
+# One step of a JSON patch, as the server decodes it.
+_STEPS: Final = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "x-go-type": "handlers.jsonPatchOp",
+        "properties": {
+            "op": {"type": "string"},
+            "path": {"type": "string"},
+            "from": {"type": "string"},
+            "value": {},
+        },
+    },
+}
+
+
+def patched_object(
+    current: Object, content_type: str, body: bytes, resource: Resource
+) -> tuple[Object, list[str]]:
+    """The object after a merge, JSON or strategic merge patch, and what is odd about the patch itself.
+
+    The object it began with stays as it is.
+    """
     try:
-        patch, _ = bodies.read_json(body)
+        patch, findings = bodies.read_json(body)
     except Unreadable as error:
         raise bad_request(f"error decoding patch: {error}") from None
     if content_type == patches.JSON:
-        if not isinstance(patch, list):
-            raise bad_request(f"error decoding patch: {_not_into(patch, '[]handlers.jsonPatchOp')}")
-        return patches.json_patch(current, patch)
+        patch = [] if patch is None else patch
+        unfit = misfits.decoding_error(patch, _STEPS, struct="")
+        if unfit:
+            raise bad_request(f"error decoding patch: {unfit}")
+        findings += [f'unknown field "{path}"' for path in schemas.prune(patch, _STEPS)]
+        return patches.json_patch(current, patch), findings
+    patch = {} if patch is None else patch
     if not isinstance(patch, dict):
         raise bad_request(f"error decoding patch: {_not_into(patch, 'map[string]interface {}')}")
     if content_type == patches.STRATEGIC:
@@ -185,18 +209,26 @@ def patched_object(current: Object, content_type: str, body: bytes, resource: Re
     else:
         merged = patches.merge_patch(current, patch)
     found: Object = copy.deepcopy(merged)
-    return found
+    return found, findings
 
 
-def read_applied(call: Call) -> Object:
-    """The configuration in an apply patch; raises Refusal 400 for what is none of this kind."""
+def read_applied(call: Call, *, strict: bool) -> Object:
+    """The configuration in an apply patch; raises Refusal 400 for what is none of this kind.
+
+    `strict` refuses duplicate keys, which are warned of otherwise.
+    """
     body = call.request.body
     try:
-        wanted = bodies.read_json(body)[0] if body.lstrip()[:1] == b"{" else bodies.read_yaml(body)
+        wanted, findings = _read_configuration(body)
     except Unreadable as error:
-        raise bad_request(f"error decoding YAML: {error}") from None
+        raise bad_request(f"error decoding YAML: {_FROM_YAML}{error}") from None
+    wanted = {} if wanted is None else wanted
     if not isinstance(wanted, dict):
-        raise bad_request(f"error decoding YAML: {_not_into(wanted, 'map[string]interface {}')}")
+        detail = _not_into(wanted, "map[string]interface {}")
+        raise bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {detail}")
+    if findings and strict:
+        raise bad_request(f"error strict decoding YAML: {_FROM_YAML}{findings[0]}")
+    call.warnings.extend(f"{_FROM_YAML}{finding}" for finding in findings)
     if not isinstance(wanted.get("metadata"), dict):
         wanted["metadata"] = {}
     if "managedFields" in wanted["metadata"]:
@@ -207,6 +239,15 @@ def read_applied(call: Call) -> Object:
         group, _, version = api_version.rpartition("/")
         raise bad_request(f"invalid object type: {group}/{version}, Kind={kind}")
     return wanted
+
+
+def _read_configuration(body: bytes) -> tuple[Any, list[str]]:
+    """The document; JSON, which most clients send, by the faster parser where the slower has nothing to say."""
+    with contextlib.suppress(Unreadable):
+        value, findings = bodies.read_json(body)
+        if not findings:
+            return value, findings
+    return bodies.read_yaml(body)
 
 
 def _not_into(value: Any, target: str) -> str:

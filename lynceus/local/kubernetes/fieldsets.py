@@ -417,20 +417,64 @@ def _dotted(path: Path) -> str:
     return text
 
 
-def undeclared(value: Any, schema: Schema | None, path: str = "") -> list[str]:
-    """The fields that a typed apply refuses, as `.spec.bogus`."""
+def misfits(value: Any, schema: Schema | None, path: str = "") -> list[str]:
+    """What a typed apply refuses, as `.spec.bogus: field not declared in schema`.
+
+    Source: structured-merge-diff typed/validate.go; its messages show Go's values, hence their form.
+    """
+    if schema is None or value is None:
+        return []
+    prefix = f"{path}: " if path else ""
+    expected = schema.get("type")
+    if expected == "object":
+        if not isinstance(value, dict):
+            return [f"{prefix}expected map, got &{{{_go_shown(value)}}}"]
+        return _map_misfits(value, schema, path)
+    if expected == "array":
+        if not isinstance(value, list):
+            return [f"{prefix}expected list, got &{{{_go_shown(value)}}}"]
+        return _list_misfits(value, schema, path)
+    if expected == "string" and not isinstance(value, str):
+        return [f"{prefix}expected string, got &value.valueUnstructured{{Value:{_go_shown(value)}}}"]
+    if expected == "boolean" and not isinstance(value, bool):
+        return [f"{prefix}expected boolean, got &{{{_go_shown(value)}}}"]
+    if expected in ("integer", "number") and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        return [f"{prefix}expected numeric (int or float), got {_GO_NAMES.get(type(value), 'string')}"]
+    return []
+
+
+_GO_NAMES: Final = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
+
+
+def _go_shown(value: Any) -> str:
+    """A value as Go's `%v` shows it."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{name}:{_go_shown(value[name])}" for name in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(_go_shown, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else "<nil>" if value is None else str(value)
+
+
+def _map_misfits(value: dict[str, Any], schema: Schema, path: str) -> list[str]:
+    is_open = schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("additionalProperties") is True
     found: list[str] = []
-    if isinstance(value, dict) and schema is not None:
-        is_open = (
-            schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("additionalProperties") is True
-        )
-        for name, item in value.items():
-            below = child(schema, name)
-            if below is not None:
-                found += undeclared(item, below, f"{path}.{name}")
-            elif not is_open and "type" in schema:
-                found.append(f"{path}.{name}")
-    elif isinstance(value, list) and schema is not None and isinstance(schema.get("items"), dict):
-        for at, item in enumerate(value):
-            found += undeclared(item, schema["items"], f"{path}[{at}]")
+    for name, item in value.items():
+        below = child(schema, name)
+        if below is not None:
+            found += misfits(item, below, f"{path}.{name}")
+        elif not is_open:
+            found.append(f"{path}.{name}: field not declared in schema")
+    return found
+
+
+def _list_misfits(value: list[Any], schema: Schema, path: str) -> list[str]:
+    found: list[str] = []
+    seen: set[str] = set()
+    for at, item in enumerate(value):
+        element = next(iter(_children([item], schema)), "")  # "" where lists are whole, or without the keys
+        shown = _dotted((element,)) if element else f"[{at}]"
+        if element in seen:
+            found.append(f"{path}: duplicate entries for key {shown}")
+        seen |= {element} if element else set()
+        found += misfits(item, schema.get("items"), path + shown)
     return found

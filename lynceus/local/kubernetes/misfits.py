@@ -51,7 +51,7 @@ def decoding_error(value: Any, schema: Schema, *, struct: str, path: str = "") -
     if expected == "object":
         if not isinstance(value, dict):
             return _cannot(found, struct, path, schema)
-        struct = schema.get("x-go-type", struct)
+        struct = schema.get("x-go-type", struct).rpartition(".")[2]
         for name, item in value.items():
             below = child(schema, name)
             # A map's entries are called by the map's field.
@@ -100,7 +100,8 @@ def _go_type(schema: Schema) -> str:
     if schema.get("type") == "array":
         return f"[]{_go_type(schema.get('items') or {})}"
     if "x-go-type" in schema:
-        return f"v1.{schema['x-go-type']}"
+        name = str(schema["x-go-type"])
+        return name if "." in name else f"v1.{name}"
     scalar = _GO_TYPES.get(str(schema.get("format"))) or _GO_TYPES.get(str(schema.get("type")))
     return scalar or "interface {}"
 

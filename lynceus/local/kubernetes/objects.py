@@ -72,6 +72,9 @@ def name_faults(name: str, form: str, *, prefix: bool = False) -> list[str]:
     return faults if pattern.match(checked) else [*faults, rule]
 
 
+_FINALIZERS: Final = ("orphan", "foregroundDeletion", "kubernetes")  # those without a domain
+
+
 def check_metadata(metadata: Object, *, namespaced: bool, form: str) -> list[Cause]:
     """The findings about a new object's metadata, in the server's order."""
     causes: list[Cause] = []
@@ -86,11 +89,11 @@ def check_metadata(metadata: Object, *, namespaced: bool, form: str) -> list[Cau
         causes += [invalid_value("metadata.name", name, fault) for fault in name_faults(name, form)]
     if namespaced and not metadata.get("namespace"):
         causes.append(required("metadata.namespace"))
-    return causes + check_mutable_metadata(metadata)
+    return causes + check_mutable_metadata(metadata) + check_finalizers(metadata.get("finalizers") or [])
 
 
 def check_mutable_metadata(metadata: Object) -> list[Cause]:
-    """The findings about labels, annotations, owners and finalizers, which updates may bring too."""
+    """The findings about labels, annotations and owners, which updates may bring too."""
     causes: list[Cause] = []
     for key, value in (metadata.get("labels") or {}).items():
         causes += [invalid_value("metadata.labels", key, fault) for fault in key_faults(key)]
@@ -116,13 +119,30 @@ def check_mutable_metadata(metadata: Object) -> list[Cause]:
             detail = "/v1, Kind=Event is disallowed from being an owner"
             causes.append(invalid_value("metadata.ownerReferences", _in_order(owner), detail))
     causes += _check_controllers(owners)
-    finalizers = metadata.get("finalizers") or []
-    for finalizer in finalizers:
-        causes += [invalid_value("metadata.finalizers", finalizer, fault) for fault in key_faults(finalizer)]
+    return causes
+
+
+def check_finalizers(finalizers: list[str]) -> list[Cause]:
+    """The findings about a new object's finalizers; updates may bring any."""
+    causes = [
+        invalid_value("metadata.finalizers", finalizer, fault)
+        for finalizer in finalizers
+        for fault in key_faults(finalizer)
+    ]
     if {"orphan", "foregroundDeletion"} <= set(finalizers):
         detail = "finalizer orphan and foregroundDeletion cannot be both set"
         causes.append(invalid_value("metadata.finalizers", finalizers, detail))
     return causes
+
+
+def check_domains(finalizers: list[str]) -> list[Cause]:
+    """The findings about finalizers of built-in kinds, which need a domain unless they are Kubernetes' own."""
+    detail = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        invalid_value(f"metadata.finalizers[{at}]", finalizer, detail)
+        for at, finalizer in enumerate(finalizers)
+        if "/" not in finalizer and finalizer not in _FINALIZERS
+    ]
 
 
 def _in_order(owner: Object) -> Object:
@@ -148,10 +168,7 @@ def _check_controllers(owners: list[Object]) -> list[Cause]:
 
 def check_metadata_change(old: Object, new: Object) -> list[Cause]:
     """The findings about an update's metadata, each twice: two layers of the server find them."""
-    causes = check_mutable_metadata(new)
-    for name in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"):
-        if old.get(name) != new.get(name):
-            causes.append(invalid_value(f"metadata.{name}", new.get(name), "field is immutable"))
+    causes: list[Cause] = []
     if old.get("deletionTimestamp"):
         added = [each for each in new.get("finalizers") or () if each not in (old.get("finalizers") or ())]
         if added:
@@ -161,7 +178,23 @@ def check_metadata_change(old: Object, new: Object) -> list[Cause]:
                 f"found new finalizers []string{{{listed}}}"
             )
             causes.append(forbidden_field("metadata.finalizers", detail))
+    causes += [
+        invalid_value(f"metadata.{name}", new.get(name), "field is immutable")
+        for name in _IMMUTABLE
+        if old.get(name) != new.get(name)
+    ]
+    causes += check_mutable_metadata(new)
     return [cause for cause in causes for _ in range(2)]
+
+
+_IMMUTABLE: Final = (
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
 
 
 def finalizer_warnings(metadata: Object) -> list[str]:
@@ -170,7 +203,7 @@ def finalizer_warnings(metadata: Object) -> list[str]:
         f"metadata.finalizers: {go_quoted(each)}: prefer a domain-qualified finalizer name to avoid accidental "
         "conflicts with other finalizer writers"
         for each in metadata.get("finalizers") or ()
-        if "/" not in each and each not in ("orphan", "foregroundDeletion", "kubernetes")
+        if "/" not in each and each not in _FINALIZERS
     ]
 
 
@@ -196,11 +229,10 @@ def prepare_update(old: Object, new: Object) -> None:
     """Carry over what updates cannot change; an absent uid means the same object."""
     was, metadata = old["metadata"], new["metadata"]
     metadata.pop("selfLink", None)
+    metadata.pop("generation", None)
     for name in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
         if name in was:
             metadata[name] = was[name]
-        else:
-            metadata.pop(name, None)
     if not metadata.get("uid"):
         metadata["uid"] = was["uid"]
     if not metadata.get("resourceVersion"):

@@ -41,10 +41,11 @@ def _rejected() -> Refusal:
     return Refusal(422, "Invalid", text, {})
 
 
-def json_patch(target: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
+def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
     """The target after the operations; raises Refusal 422 when one of them cannot be done.
 
-    Unlike RFC 6902, `replace` of a missing map key adds it, as the server's own library does.
+    Unlike RFC 6902, `replace` of a missing map key adds it, a missing value is null and null equals what is not
+    there, as in the server's own library.
     """
     if len(operations) > MAX_OPERATIONS:
         text = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
@@ -67,12 +68,18 @@ def json_patch(target: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
     return patched
 
 
-def _lenient(operation: Any, target: Any) -> Any:
-    if isinstance(operation, dict) and operation.get("op") == "replace":
-        pointer = JsonPointer(operation["path"])
-        parent, last = pointer.to_last(target)
-        if isinstance(parent, dict) and last not in parent:
-            return operation | {"op": "add"}
+def _lenient(operation: dict[str, Any], target: Any) -> Any:
+    """The operation as RFC 6902 would have it said for what the server's library does."""
+    if not operation.get("path"):
+        raise _rejected()  # nothing replaces the whole document
+    if operation.get("op") in ("add", "replace", "test"):
+        operation = {"value": None} | operation
+    parent, last = JsonPointer(operation["path"]).to_last(target)
+    missing = isinstance(parent, dict) and last not in parent
+    if missing and operation.get("op") == "replace":
+        return operation | {"op": "add"}
+    if missing and operation.get("op") == "test" and operation["value"] is None:
+        return {"op": "test", "path": "", "value": target}  # what is not there is null
     return operation
 
 

@@ -155,18 +155,26 @@ class Writer:
     def _check_type(self, call: Call, instance: Object) -> None:
         """Raises Refusal 422 for an object of another kind or version, which is then what it is called by."""
         resource = call.resource
+        instance.setdefault("apiVersion", "")
         causes = [
             invalid_value(name, instance[name], f"must be {wanted}")
             for name, wanted in (("kind", resource.kind), ("apiVersion", resource.api_version))
             if instance[name] != wanted
         ]
         if causes:
+            if not instance["apiVersion"]:
+                raise unexplained("Object 'apiVersion' is missing in 'unstructured object has no version'")
             group = instance["apiVersion"].rpartition("/")[0]
             raise invalid(Named(group, instance["kind"], instance["metadata"].get("name", "")), causes)
 
     def _check_content(self, call: Call, instance: Object, earlier: list[Cause]) -> list[Cause]:
         if not call.resource.custom:
-            return call.strategy.check(instance)
+            domains = (
+                []
+                if call.resource.store == CRDS
+                else objects.check_domains(instance["metadata"].get("finalizers") or [])
+            )
+            return domains + call.strategy.check(instance)
         schema = call.resource.schema
         causes = schemas.validate(instance, schema, rules=False)
         if call.resource.has_rules:
@@ -229,9 +237,7 @@ class Writer:
             return self._reader.show(call, 201, created)
         if existing is None:
             raise not_found(call.resource.named(call.name))
-        if not metadata.get("resourceVersion") and not call.strategy.unconditional_update:
-            cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-            raise invalid(call.resource.named(call.name), [cause])
+        self._check_uid(call, existing, metadata.get("uid"))
         current = shown(call.resource, existing)
         kept = self._replace(call, current, complete(call, instance), options)
         return self._reader.show(call, 200, kept)
@@ -248,18 +254,15 @@ class Writer:
         """Put the new object in the place of the old one; the same object when nothing changed."""
         resource, metadata = call.resource, instance["metadata"]
         was = existing["metadata"]
-        if metadata.get("uid") and metadata["uid"] != was["uid"]:
-            where = f"{resource.group}/{resource.plural}" if resource.group else resource.plural
-            raise conflict(
-                resource.named(call.name),
-                f"StorageError: invalid object, Code: 4, Key: /registry/{where}/{call.key}, ResourceVersion: 0, "
-                f"AdditionalErrorMsg: Precondition failed: UID in precondition: {metadata['uid']}, "
-                f"UID in object meta: {was['uid']}",
-            )
-        revision = metadata.get("resourceVersion")
-        if revision and revision != was["resourceVersion"]:
-            if not is_uint(revision):
-                raise unexplained(f"strconv.ParseUint: parsing {go_quoted(revision)}: invalid syntax")
+        revision = metadata.get("resourceVersion") or "0"
+        if not is_uint(revision):
+            raise unexplained(f"strconv.ParseUint: parsing {go_quoted(revision)}: invalid syntax")
+        if int(revision) == 0:
+            if not call.strategy.unconditional_update:
+                cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+                raise invalid(resource.named(call.name), [cause])
+            metadata["resourceVersion"] = was["resourceVersion"]
+        elif revision != was["resourceVersion"]:
             raise modified(resource.named(call.name))
         objects.prepare_update(existing, instance)
         sent = metadata.pop("managedFields", None)
@@ -288,6 +291,19 @@ class Writer:
                 self._end(call)
             return instance
         return self._keep(call, call.key, instance, options)
+
+    @staticmethod
+    def _check_uid(call: Call, existing: Object, uid: str | None) -> None:
+        """Raises Refusal 409 when a PUT means another object of the same name."""
+        resource, found = call.resource, existing["metadata"]["uid"]
+        if uid and uid != found:
+            where = f"{resource.group}/{resource.plural}" if resource.group else resource.plural
+            raise conflict(
+                resource.named(call.name),
+                f"StorageError: invalid object, Code: 4, Key: /registry/{where}/{call.key}, ResourceVersion: 0, "
+                f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
+                f"UID in object meta: {found}",
+            )
 
     def _separate_status(self, call: Call, existing: Object, instance: Object) -> None:
         """Where status has a path of its own, each path changes its half only."""
@@ -334,10 +350,12 @@ class Writer:
         unfit = [forbidden_field("force", "may not be specified for non-apply patch")]
         options = options_of(request, "PatchOptions", unfit if "force" in request.query else ())
         current = shown(resource, self._reader.existing(call))
-        patched = patched_object(current, content_type, request.body, resource)
-        return self._write_patched(call, current, patched, options)
+        patched, findings = patched_object(current, content_type, request.body, resource)
+        return self._write_patched(call, current, patched, findings, options)
 
-    def _write_patched(self, call: Call, existing: Object, patched: Object, options: Options) -> Response:
+    def _write_patched(
+        self, call: Call, existing: Object, patched: Object, findings: list[str], options: Options
+    ) -> Response:
         whole = copy.deepcopy(patched)  # decoding changes it
 
         def undecodable(finding: str) -> Refusal:
@@ -349,7 +367,7 @@ class Writer:
         if not call.resource.custom:
             check_version(call, patched)
         try:
-            decode(call, patched, [], options)
+            decode(call, patched, findings, options)
         except Refusal as error:
             raise undecodable(error.text.partition(": ")[2]) from None
         match_url(call, patched["metadata"])
@@ -361,12 +379,9 @@ class Writer:
         unfit = [required("fieldManager", "is required for apply patch")]
         named = call.request.parameter("fieldManager")
         options = options_of(call.request, "PatchOptions", () if named else unfit)
-        wanted = read_applied(call)
+        wanted = read_applied(call, strict=options.validation == "Strict")
         existing = self._store.get(resource.store, call.key)
-        fields = [
-            f"{path}: field not declared in schema"
-            for path in fieldsets.undeclared(wanted, resource.typed_schema)
-        ]
+        fields = fieldsets.misfits(wanted, resource.typed_schema)
         if fields:
             where = wanted["metadata"].get("namespace", "")
             listed = fields[0] if len(fields) == 1 else "errors:\n  " + "\n  ".join(fields)

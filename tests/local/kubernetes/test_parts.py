@@ -346,7 +346,15 @@ def test_duplicate_keys_are_found_where_they_stand() -> None:
     value, doubled = read_json(b'{"a": [{"b": 1, "b": 2}], "c": {"d": 1, "d": 2}}')
 
     assert value == {"a": [{"b": 2}], "c": {"d": 2}}
-    assert doubled == ["a[0].b", "c.d"]
+    assert doubled == ['duplicate field "a[0].b"', 'duplicate field "c.d"']
+
+
+def test_duplicate_keys_of_yaml_are_told_by_their_line() -> None:
+    value, doubled = read_yaml(b"a: 1\nb: {c: 1,\n c: 2}\na: 3\n")
+
+    assert value == {"a": 3, "b": {"c": 2}}
+    told = 'line 3: key "c" already set in map\n  line 4: key "a" already set in map'
+    assert doubled == [f"yaml: unmarshal errors:\n  {told}"]
 
 
 def test_aliases_that_unfold_to_too_much_are_refused() -> None:
@@ -358,10 +366,9 @@ def test_aliases_that_unfold_to_too_much_are_refused() -> None:
 
 
 def test_times_in_yaml_stay_text() -> None:
-    assert read_yaml(b"at: 2026-11-20T10:00:00Z\nday: 2026-11-20") == {
-        "at": "2026-11-20T10:00:00Z",
-        "day": "2026-11-20",
-    }
+    value, _ = read_yaml(b"at: 2026-11-20T10:00:00Z\nday: 2026-11-20")
+
+    assert value == {"at": "2026-11-20T10:00:00Z", "day": "2026-11-20"}
 
 
 @given(st.binary(max_size=60) | st.text('{}[]:,"ab1 \n-&*!', max_size=40).map(str.encode))
