@@ -265,6 +265,10 @@ class Cluster(Protocol):
     def cron_workflow_as(self, authorization: str, namespace: str, name: str) -> dict[str, Any]:
         """The CronWorkflow that the sender of the Authorization header may read; raises as `caller`, or NotFound."""
 
+    def backfilled_as(self, authorization: str, namespace: str, cron: str) -> list[dict[str, Any]]:
+        """The backfilled Workflows of a CronWorkflow that the sender of the Authorization header may list; raises as
+        `caller`."""
+
     def template(self, account: Account, namespace: str, name: str, *, cluster_scope: bool) -> dict[str, Any]:
         """The WorkflowTemplate or ClusterWorkflowTemplate, read as the account; raises ClusterError."""
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 ARGO = "/apis/argoproj.io/v1alpha1"
 CRON_LABEL = "workflows.argoproj.io/cron-workflow"
+BACKFILL_LABEL = "workflows.argoproj.io/backfill"
 
 # Seconds to connect, and seconds to wait for an answer. Behind a list at the door stands the snapshot, and a
 # sender who waits no more than three seconds; behind a token or an account's uid stands nothing.
@@ -264,6 +265,14 @@ class KubernetesCluster:
                 raise NotFound(error.message) from error
             raise _refusal(error) from error
 
+    def backfilled_as(self, authorization: str, namespace: str, cron: str) -> list[dict[str, Any]]:
+        """See `chalicelib.ports.Cluster.backfilled_as`."""
+        foreign = authorization_of(authorization)
+        try:
+            return self._workflows(namespace, f"{BACKFILL_LABEL}={cron}", foreign)
+        except ClusterError as error:
+            raise _refusal(error) from error
+
     def _user_of(self, foreign: str) -> str:
         review = self._review("selfsubjectreviews", {}, foreign)
         return str(((review.get("status") or {}).get("userInfo") or {}).get("username", ""))
@@ -322,15 +331,7 @@ class KubernetesCluster:
 
     def children(self, namespace: str, cron: str | None = None) -> list[dict[str, Any]]:
         """See `chalicelib.ports.Cluster.children`."""
-        query = {"labelSelector": CRON_LABEL if cron is None else f"{CRON_LABEL}={cron}", "limit": str(PAGE)}
-        found: list[dict[str, Any]] = []
-        while True:
-            page = self._call("GET", _path("workflows", namespace), query, patience=LIST)
-            found += page.get("items") or ()
-            further = (page.get("metadata") or {}).get("continue")
-            if not further:
-                return found
-            query["continue"] = further
+        return self._workflows(namespace, CRON_LABEL if cron is None else f"{CRON_LABEL}={cron}")
 
     def patch(self, resource: str, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """See `chalicelib.ports.Cluster.patch`."""
@@ -432,6 +433,21 @@ class KubernetesCluster:
         return list(answer.get("items") or ()), int(
             revision
         ) if revision.isascii() and revision.isdigit() else 0
+
+    def _workflows(
+        self, namespace: str, selector: str, authorization: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The Workflows that the selector chooses, page by page and consistently."""
+        query = {"labelSelector": selector, "limit": str(PAGE)}
+        found: list[dict[str, Any]] = []
+        while True:
+            path = _path("workflows", namespace)
+            page = self._call("GET", path, query, authorization=authorization, patience=LIST)
+            found += page.get("items") or ()
+            further = (page.get("metadata") or {}).get("continue")
+            if not further:
+                return found
+            query["continue"] = further
 
     def _find(self, path: str, patience: tuple[float, float] = READ) -> dict[str, Any] | None:
         try:

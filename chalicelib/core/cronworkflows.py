@@ -507,7 +507,7 @@ def catch_up_of(cron: CronWorkflow) -> CatchUp:
 def catch_up(
     cron: CronWorkflow, last_scheduled: datetime | None, now: datetime, *, default_timezone: str = ""
 ) -> tuple[Run, ...]:
-    """The missed runs to make up for now, oldest first.
+    """The missed runs to make up for, oldest first, a second apart from `now` on.
 
     `last_scheduled` is the last time that was dealt with, run or skipped. Missed are the times after it whose start,
     which `lynceus.dev/spread` delays, lies before `now`.
@@ -533,8 +533,10 @@ def catch_up(
                 if before is not None:
                     found.add(before)
         missed = sorted(found)[-most:]
+    starts = (now + timedelta(seconds=place) for place in range(len(missed)))
     return tuple(
-        replace(_run(cron, moment), start_at=now, expires_at=now + LATE, kind="catch-up") for moment in missed
+        replace(_run(cron, moment), start_at=start_at, expires_at=start_at + LATE, kind="catch-up")
+        for moment, start_at in zip(missed, starts, strict=True)
     )
 
 

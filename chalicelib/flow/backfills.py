@@ -8,12 +8,12 @@ nor counters. The CronWorkflow is read as the person who asks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from chalicelib.core.cronworkflows import Run, backfill, cron_from_object
+from chalicelib.core.cronworkflows import CronWorkflow, Run, backfill, child_from_object, cron_from_object
 from chalicelib.core.errors import BadRequest
-from chalicelib.core.submissions import reopen
+from chalicelib.core.submissions import SUCCEEDED, Submission, reopen
 from chalicelib.flow import look
 from chalicelib.flow.crons import SWEEP_AFTER, submission_for_run
 from chalicelib.ports import Ports
@@ -30,7 +30,18 @@ def history(
     ports.cluster.allowed(authorization, namespace, "list", look.EVENTS)
     limit = look.page_size(query.get("limit", ""))
     runs, cursor = ports.archive.runs("cron", namespace, name, limit, query.get("cursor", ""))
-    return {"items": [look.submission_data(run) | {"run": run.run} for run in runs], "cursor": cursor}
+    return {"items": [_told(run) for run in runs], "cursor": cursor}
+
+
+def _told(run: Submission) -> dict[str, Any]:
+    """The run as JSON, with what only runs have: its kind, when it started, and how late it was decided."""
+    told = look.submission_data(run) | {"run": run.run}
+    decided = run.progress.finished_at
+    if decided is not None and run.received_at is not None:
+        told["latenessSeconds"] = round(max(0.0, (decided - run.received_at).total_seconds()), 3)
+        if run.progress.state in SUCCEEDED:
+            told["startedAt"] = decided.isoformat()
+    return told
 
 
 def make_up(
@@ -38,33 +49,50 @@ def make_up(
 ) -> dict[str, Any]:
     """Record and ring for the runs between `start` and `end` (both included), at most `limit` of them.
 
-    Without `start` it is one run, now or under the time `at`, whatever schedule and policy say. With `dryRun` they
-    are only listed. `next` is where to go on, "" at the end.
+    With `maxActive` no more are begun than so many backfilled Workflows of the object are unfinished. Without
+    `start` it is one run, now or under the time `at`, whatever schedule and policy say. With `dryRun` they are
+    only listed. `next` is where to go on, "" at the end.
     """
     look.check(namespace, settings)
     who = ports.cluster.allowed(authorization, namespace, "create", look.REPLAYS)
     ports.cluster.allowed(authorization, namespace, "create", "workflows.argoproj.io")
     cron = cron_from_object(ports.cluster.cron_workflow_as(authorization, namespace, name))
     now = ports.clock.now()
-    limit = wish.get("limit", BATCH)
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= BATCH:
-        raise BadRequest(f"limit is {str(limit)[:20]!r}: say a number from 1 to {BATCH}")
+    dry = bool(wish.get("dryRun"))
+    room = limit = _number(wish, "limit", BATCH)
     start, end = _moment(wish, "start"), _moment(wish, "end")
     at = _moment(wish, "at")
     if start is not None:
         runs = backfill(cron, start, end or now, now, default_timezone=settings.timezone)
+        if wish.get("maxActive") and not dry:
+            room = _number(wish, "maxActive", limit) - _unfinished(authorization, cron, ports)
     else:
         moment = (at or now).replace(microsecond=0)
         if moment > now:
             raise BadRequest(f"{moment.isoformat()} is in the future: runs to come are planned by the tick")
         runs = (Run(namespace, name, cron.uid, moment, now, None, kind="manual"),)
-    page = runs[:limit]
-    items = [_begin(run, bool(wish.get("dryRun")), ports) for run in page]
-    begun = [item for item in items if item["new"]]
-    if begun and not wish.get("dryRun"):
-        ports.journal.log("cron.backfilled", namespace=namespace, cron=name, by=who, runs=len(begun))
-    following = page[-1].scheduled_at + timedelta(seconds=1) if len(runs) > limit else None
-    return {"items": items, "next": following.isoformat() if following else ""}
+    items: list[dict[str, Any]] = []
+    under_way: Run | None = None  # the first that is recorded and not yet created: not in the cluster's list
+    for run in runs[:limit]:
+        if room <= 0:
+            break
+        items.append(_begin(run, dry, ports))
+        if items[-1]["state"] in ("pending", "waiting"):
+            room -= 1
+            under_way = under_way or run
+    begun = sum(item["new"] for item in items)
+    if begun and not dry:
+        ports.journal.log("cron.backfilled", namespace=namespace, cron=name, by=who, runs=begun)
+    following = runs[len(items)] if len(items) < len(runs) else None
+    if following is not None and under_way is not None and wish.get("maxActive") and not dry:
+        following = under_way
+    return {"items": items, "next": following.scheduled_at.isoformat() if following else ""}
+
+
+def _unfinished(authorization: str, cron: CronWorkflow, ports: Ports) -> int:
+    """How many backfilled Workflows of the object the cluster has that are not finished."""
+    listed = ports.cluster.backfilled_as(authorization, cron.namespace, cron.name)
+    return sum(not child_from_object(raw).finished for raw in listed)
 
 
 def _begin(run: Run, dry: bool, ports: Ports) -> dict[str, Any]:
@@ -82,6 +110,13 @@ def _begin(run: Run, dry: bool, ports: Ports) -> dict[str, Any]:
     if fresh and not dry:
         ports.queue.send([submission.pointer.to_message()], cron=True)
     return {**told, "new": fresh, "state": "pending"}
+
+
+def _number(wish: Mapping[str, Any], name: str, default: int) -> int:
+    number = wish.get(name, default)  # a float: request bodies are read as Argo reads them
+    if isinstance(number, bool) or number not in range(1, BATCH + 1):
+        raise BadRequest(f"{name} is {str(number)[:20]!r}: say a number from 1 to {BATCH}")
+    return int(number)
 
 
 def _moment(wish: Mapping[str, Any], name: str) -> datetime | None:

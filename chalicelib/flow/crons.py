@@ -18,8 +18,11 @@ from typing import Any
 
 from chalicelib.core import reasons
 from chalicelib.core.cronworkflows import (
+    CATCH_UP,
     CREATE,
     SKIP,
+    SPEC_ERROR,
+    SUBMISSION_ERROR,
     TERMINATE,
     Child,
     CronWorkflow,
@@ -36,14 +39,20 @@ from chalicelib.core.cronworkflows import (
     patch_for_spec,
     plan,
     reconcile,
+    validate,
 )
 from chalicelib.core.errors import ClusterError, Conflict, LynceusError
-from chalicelib.core.submissions import Pointer, Submission, reopen
-from chalicelib.flow.attempts import Over, Postponed, conclude, create, settle
+from chalicelib.core.submissions import Pointer, Submission, digest_of, reopen
+from chalicelib.flow.attempts import Over, Postponed, conclude, create, report, settle
 from chalicelib.ports import CronState, Ports
 from chalicelib.settings import Settings
 
 AHEAD = timedelta(seconds=150)  # how far the tick plans: two ticks, and half a minute for a late one
+EARLY = timedelta(
+    seconds=1
+)  # a message aims at this long before its second, and the worker waits out the rest
+SEND_AT_ONCE = 100  # runs that are recorded before they are sent
+UPDATE_SECONDS = 15.0  # for the status of all objects, in one tick
 SWEEP_AFTER = timedelta(seconds=15)  # behind its time, a run that nobody decided is rung for again
 BESIDE = timedelta(hours=1)  # how long another controller that was seen counts as being there
 PLANNER = "planner"  # the ledger's state of the planner itself: how far it came
@@ -77,8 +86,8 @@ def tend(ports: Ports, settings: Settings) -> None:
         ports.journal.count("cron_gaps")
         for cron in crons:
             if not beside[cron.namespace]:
-                runs += _made_up(cron, now, settings)
-    _send(runs, now, ports)
+                runs += _made_up(cron, state.until - AHEAD, now, settings)
+    _send(runs, ports)
     # Written after the sends, and never backwards: it only detects gaps (rule 29).
     if state.until is None or state.until < now + AHEAD:
         try:
@@ -95,28 +104,34 @@ def _crons(ports: Ports, settings: Settings) -> Iterable[CronWorkflow]:
             yield cron_from_object(raw)
 
 
-def _made_up(cron: CronWorkflow, now: datetime, settings: Settings) -> list[Run]:
+def _made_up(cron: CronWorkflow, since: datetime, now: datetime, settings: Settings) -> list[Run]:
+    """The runs of the object to make up for; `since` is when the gap began, at the latest.
+
+    Argo makes nothing up for an object that never ran. An annotation asks for it, so that one which was only ever
+    skipped before the gap is no worse off.
+    """
+    last = cron.status.last_scheduled_time or (since if CATCH_UP in cron.annotations else None)
     try:
-        return list(catch_up(cron, cron.status.last_scheduled_time, now, default_timezone=settings.timezone))
+        return list(catch_up(cron, last, now, default_timezone=settings.timezone))
     except LynceusError:
         return []  # an annotation that cannot be read is said as a condition
 
 
-def _send(runs: Sequence[Run], now: datetime, ports: Ports) -> None:
-    """Record each run, then ring for it at its second; what was recorded before is left alone."""
-    waves: dict[int, list[Submission]] = defaultdict(list)
-    for order, run in enumerate(runs):
-        submission = submission_for_run(run)
-        if not ports.ledger.begin_run(submission) and not _reopened(submission, run, ports):
-            continue
-        # Catching up keeps its order as well as a queue can.
-        delay = (run.start_at - now).total_seconds() + (min(order, 60) if run.kind == "catch-up" else 0)
-        waves[max(0, min(900, int(delay)))].append(submission)
-    for delay, submissions in sorted(waves.items()):
-        ports.queue.send(
-            [submission.pointer.to_message() for submission in submissions], cron=True, delay=delay
-        )
-        ports.journal.count("cron_runs", len(submissions))
+def _send(runs: Sequence[Run], ports: Ports) -> None:
+    """Record each run, then ring for it at its second, the soonest first; what was recorded before is left alone."""
+    ordered = sorted(runs, key=lambda run: run.start_at)
+    for at in range(0, len(ordered), SEND_AT_ONCE):
+        waves: dict[datetime, list[Submission]] = defaultdict(list)
+        for run in ordered[at : at + SEND_AT_ONCE]:
+            submission = submission_for_run(run)
+            if ports.ledger.begin_run(submission) or _reopened(submission, run, ports):
+                waves[run.start_at].append(submission)
+        for start_at, submissions in waves.items():
+            # Asked of the clock anew: recording a crowd takes seconds, and the delay counts from the send.
+            delay = (start_at - ports.clock.now() - EARLY).total_seconds()
+            messages = [submission.pointer.to_message() for submission in submissions]
+            ports.queue.send(messages, cron=True, delay=max(0, min(900, int(delay))))
+            ports.journal.count("cron_runs", len(submissions))
 
 
 def _reopened(submission: Submission, run: Run, ports: Ports) -> bool:
@@ -182,23 +197,44 @@ def _bring_up_to_date(
         for raw in ports.cluster.children(namespace):
             child = child_from_object(raw)
             children[namespace, child.cron_workflow].append(child)
-    for cron in crons:
+    deadline = ports.clock.monotonic() + UPDATE_SECONDS
+    # Beginning elsewhere each minute, a tick that runs out of time leaves nobody out for ever.
+    first = int(digest_of("status", now.isoformat(timespec="minutes")), 16) % max(len(crons), 1)
+    for done, cron in enumerate([*crons[first:], *crons[:first]]):
+        if ports.clock.monotonic() > deadline:
+            ports.journal.error("cron.status_out_of_time", done=done, of=len(crons))
+            break
         if beside[cron.namespace]:
             continue
-        family = children[cron.namespace, cron.name]
-        patch = reconcile(cron, family, now).patch or patch_for_spec(cron)
         try:
-            if patch:
-                ports.cluster.patch("cronworkflows", cron.namespace, cron.name, patch)
-            uids = {child.name: child.uid for child in family}
-            for name in history_to_delete(cron, family):
-                ports.cluster.delete_workflow(cron.namespace, name, uids[name])
+            _update(cron, children[cron.namespace, cron.name], now, ports)
         except Conflict:
             continue  # somebody wrote in between: the next tick computes anew (rule 26)
         except LynceusError as error:
             ports.journal.error(
                 "cron.status_failed", namespace=cron.namespace, cron=cron.name, error=error.message
             )
+
+
+def _update(cron: CronWorkflow, family: Sequence[Child], now: datetime, ports: Ports) -> None:
+    patch = reconcile(cron, family, now).patch
+    if patch is None:
+        patch = patch_for_spec(cron)
+        if cron.problem:
+            _tell(cron, "Malformed", cron.problem, ports)
+        elif patch:
+            _tell(cron, SPEC_ERROR, validate(cron), ports)
+    if patch:
+        ports.cluster.patch("cronworkflows", cron.namespace, cron.name, patch)
+    uids = {child.name: child.uid for child in family}
+    for name in history_to_delete(cron, family):
+        ports.cluster.delete_workflow(cron.namespace, name, uids[name])
+
+
+def _tell(cron: CronWorkflow, reason: str, message: str, ports: Ports) -> None:
+    """Make a problem of the object visible as a Kubernetes Event on it."""
+    kind = ("CronWorkflow", reason)
+    report(cron.namespace, kind, cron.name, cron.uid, message, ports.clock.now(), ports)
 
 
 # --- the worker -------------------------------------------------------------------------------------------
@@ -229,8 +265,11 @@ def decide_run(submission: Submission, ports: Ports, settings: Settings) -> None
         state = "skipped" if decision.action == SKIP else "missed"
         conclude(submission, state, decision.reason, decision.message, ports)
         _record(cron, run, decision, ports)
-        if state == "missed" and cron is not None:
-            _send(_made_up(cron, ports.clock.now(), settings), ports.clock.now(), ports)
+        if cron is not None and (decision.spec_error or decision.submission_error):
+            _tell(cron, SPEC_ERROR if decision.spec_error else SUBMISSION_ERROR, decision.message, ports)
+        if cron is not None and state == "missed":
+            since = run.scheduled_at - timedelta(seconds=1)
+            _send(_made_up(cron, since, ports.clock.now(), settings), ports)
         return
     if cron is None:
         raise AssertionError("what is gone is not created")

@@ -60,7 +60,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         if name == "backfill":
             deed.add_argument("--start", required=True, metavar="TIME")
             deed.add_argument("--end", default="", metavar="TIME")
-            deed.add_argument("--max-active", type=int, default=10, help="runs under way at once")
+            deed.add_argument("--max-active", type=int, choices=range(51), default=10, metavar="N",
+                              help="backfilled Workflows unfinished at once; 0: no bound (default: 10)")  # fmt: skip
             deed.add_argument("--dry-run", action="store_true")
             deed.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -143,6 +144,8 @@ def _history(options: argparse.Namespace, out: Output) -> int:
     rows = [
         {
             "scheduled": item.get("scheduledAt", ""),
+            "started": item.get("startedAt", ""),
+            "late": f"{item['latenessSeconds']:.1f} s" if "latenessSeconds" in item else "",
             "state": item["state"],
             "reason": item.get("reason", ""),
             "workflow": item["workflow"],
@@ -150,7 +153,7 @@ def _history(options: argparse.Namespace, out: Output) -> int:
         }
         for item in found["items"]
     ]
-    out.table(rows, ("scheduled", "state", "reason", "workflow", "message"))
+    out.table(rows, ("scheduled", "started", "late", "state", "reason", "workflow", "message"))
     bad = [item for item in found["items"] if item["state"] in ("failed", "missed")]
     if bad:
         tell_reason(bad[0], out)
@@ -188,20 +191,18 @@ def _backfill(options: argparse.Namespace, out: Output) -> int:
         return DONE
     if not out.confirm(f"Make up for {len(new)} runs of {options.name}?", yes=options.yes):
         return NO
+    if options.max_active:
+        wish |= {"maxActive": options.max_active}
     made = 0
-    for item in new:
-        while _active(api, options.name) >= max(1, options.max_active):
-            time.sleep(POLL_SECONDS)
-        answer = api.post("crons", options.name, "runs", wish={"at": item["scheduledAt"]})
-        made += sum(1 for each in answer["items"] if each["new"])
+    while wish["start"]:
+        page = api.post("crons", options.name, "runs", wish=wish)
+        begun = sum(item["new"] for item in page["items"])
+        made += begun
         out.progress(f"{made} of {len(new)}")
+        wish["start"] = page["next"]
+        if wish["start"] and not begun:
+            time.sleep(POLL_SECONDS)
     out.end_progress()
     out.line(f"{made} runs sent")
     out.data({"made": made})
     return DONE
-
-
-def _active(api: Api, name: str) -> int:
-    """How many backfilled runs are still to be decided: what the worker has not come to yet."""
-    found = api.get("crons", name, limit="500")["items"]
-    return sum(item["state"] in ("pending", "waiting") and item.get("run") == "backfill" for item in found)

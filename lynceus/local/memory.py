@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
-from chalicelib.adapters.cluster import CRON_LABEL, account_of, authorization_of
+from chalicelib.adapters.cluster import BACKFILL_LABEL, CRON_LABEL, account_of, authorization_of
 from chalicelib.adapters.queue import LIMIT, MAX_DELAY
 from chalicelib.core.bindings import BindingList, binding_from_object, managed
 from chalicelib.core.errors import (
@@ -587,6 +587,15 @@ class MemoryCluster:
         if found is None:
             raise NotFound(f'cronworkflows.argoproj.io "{name}" not found')
         return found
+
+    def backfilled_as(self, authorization: str, namespace: str, cron: str) -> list[dict[str, Any]]:
+        """The backfilled Workflows that the sender may list; raises Unauthenticated or Forbidden."""
+        self.allowed(authorization, namespace, "list", "workflows.argoproj.io")
+        return [
+            copy.deepcopy(raw)
+            for raw in self._listed("workflows", namespace)
+            if (raw["metadata"].get("labels") or {}).get(BACKFILL_LABEL) == cron
+        ]
 
     def _bearer(self, authorization: str) -> str:
         user = self.tokens.get(authorization_of(authorization).removeprefix("Bearer "))

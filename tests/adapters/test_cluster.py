@@ -115,6 +115,7 @@ def in_memory(instance_id: str = "") -> Stage:
         ("list", "workfloweventbindings"),
         ("get", "workflowtemplates"),
         ("create", "workflows"),
+        ("list", "workflows"),
     ):
         cluster.deny(WEAK.username, verb, plural)
     cluster.deny(GITHUB.username, "list", "workfloweventbindings", "other")
@@ -131,13 +132,13 @@ def in_memory(instance_id: str = "") -> Stage:
     )  # fmt: skip
 
 
-# What Argo asks its users to grant an event client.
+# What Argo asks its users to grant an event client; `list` of workflows is for backfills.
 CALLERS = [
     {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
      "metadata": {"name": "event-client", "namespace": "argo"},
      "rules": [{"apiGroups": ["argoproj.io"], "resources": ["workfloweventbindings"], "verbs": ["list"]},
                {"apiGroups": ["argoproj.io"], "resources": ["workflowtemplates"], "verbs": ["get"]},
-               {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["create"]}]},
+               {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["create", "list"]}]},
     {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
      "metadata": {"name": "event-client", "namespace": "argo"},
      "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "event-client"},
@@ -433,6 +434,18 @@ def test_children_are_the_workflows_of_a_cron_by_label(stage: Stage) -> None:
     assert [raw["metadata"]["name"] for raw in stage.port.children("argo", "nightly")] == ["n-1", "n-2"]
     assert [raw["metadata"]["name"] for raw in stage.port.children("argo")] == ["h-1", "n-1", "n-2"]
     assert stage.port.children("argo", "none") == []
+
+
+def test_backfilled_workflows_are_listed_as_the_person_who_asks(stage: Stage) -> None:
+    label = "workflows.argoproj.io/backfill"
+    stage.apply(workflow("n-1", {label: "nightly"}), workflow("h-1", {label: "hourly"}), workflow("by-hand"))
+    listed = stage.port.backfilled_as(stage.bearer("argo", "github.com"), "argo", "nightly")
+    assert [raw["metadata"]["name"] for raw in listed] == ["n-1"]
+
+
+def test_whoever_may_not_list_workflows_is_not_told_what_was_backfilled(stage: Stage) -> None:
+    with pytest.raises(Forbidden, match="cannot list resource"):
+        stage.port.backfilled_as(stage.bearer("argo", "weak"), "argo", "nightly")
 
 
 def test_a_patch_is_merged_and_null_removes(stage: Stage) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from lynceus.__main__ import main
+from tests.commands.systems import Shell, served
+from tests.world import World
 
 MANIFEST = """
 apiVersion: argoproj.io/v1alpha1
@@ -108,3 +110,54 @@ def test_a_backfill_without_a_yes_does_nothing_where_nobody_can_be_asked(
     assert (
         Output(stdout=io.StringIO(), stderr=io.StringIO()).confirm("Make up for 3 runs?", yes=False) is False
     )
+
+
+NIGHTLY = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "CronWorkflow",
+    "metadata": {"name": "nightly", "namespace": "argo"},
+    "spec": {"schedules": ["0 * * * *"], "workflowSpec": {"workflowTemplateRef": {"name": "build"}}},
+}
+
+
+def test_a_backfill_makes_backfilled_runs_of_all_that_are_missing_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = World(NIGHTLY)
+    words = (
+        "cron",
+        "backfill",
+        "nightly",
+        "--start",
+        "2026-03-01T01:00:00Z",
+        "--end",
+        "2026-03-01T03:30:00Z",
+    )
+    with served(world) as url:
+        shell = Shell(url, capsys)
+        _, planned, _ = shell.run(*words, "--dry-run")
+        code, said, _ = shell.run(*words, "--yes")
+        world.work(cron=True)
+        _, again, _ = shell.run(*words, "--yes")
+
+    assert planned.splitlines()[0] == "3 runs, 3 of them still to be made"
+    assert (code, said.splitlines()[-1]) == (0, "3 runs sent")
+    assert again.splitlines() == ["3 runs, 0 of them still to be made", *again.splitlines()[1:]]
+    assert len(world.workflows()) == 3
+    for workflow in world.workflows():
+        assert workflow["metadata"]["labels"]["workflows.argoproj.io/backfill"] == "nightly"
+        assert "controller" not in workflow["metadata"]["ownerReferences"][0]
+
+
+def test_the_history_shows_start_and_lateness_of_each_run(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(NIGHTLY)
+    with served(world) as url:
+        shell = Shell(url, capsys)
+        shell.run("cron", "run", "nightly", "--at", "2026-03-02T11:00:00Z")
+        world.clock.sleep(3)
+        world.work(cron=True)
+        _, table, _ = shell.run("cron", "history", "nightly")
+
+    head, row = (line.split() for line in table.splitlines())
+    assert head == ["SCHEDULED", "STARTED", "LATE", "STATE", "REASON", "WORKFLOW", "MESSAGE"]
+    assert row[:5] == ["2026-03-02T11:00:00+00:00", "2026-03-02T12:00:03+00:00", "3.0", "s", "created"]

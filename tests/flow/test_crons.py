@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,22 @@ from chalicelib.core.submissions import Submission
 from chalicelib.flow.backfills import history, make_up
 from chalicelib.settings import Settings
 from lynceus.local.faults import Fault
+from lynceus.local.memory import FakeClock, MemoryLedger
 from tests.world import World
 
 LABEL = "workflows.argoproj.io/cron-workflow"
+
+
+class SlowLedger(MemoryLedger):
+    """A ledger that takes a tenth of a second to record a run."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def begin_run(self, run: Submission) -> bool:
+        self._clock.sleep(0.1)
+        return super().begin_run(run)
 
 
 def cron(name: str = "nightly", schedule: str = "*/5 * * * *", **spec: Any) -> dict[str, Any]:
@@ -102,9 +116,27 @@ def test_rule_29_late_doubled_and_missing_ticks_change_nothing() -> None:
             made.tick()
         spend(made, 1, ticks=False)
 
-    # 12:00 itself is planned by the first tick, at 12:00.
-    assert len(made.workflows()) == 12
-    assert [run.progress.state for run in runs(made)][:12] == ["created"] * 12
+    # 12:00 itself is planned by the first tick, at 12:00; the worker of 12:12 was awake a second before it.
+    created = [run.scheduled_at for run in runs(made) if run.progress.state == "created"]
+    assert [moment.minute for moment in created if moment] == list(range(13))
+    assert len(made.workflows()) == 13
+
+
+def test_a_crowd_that_takes_long_to_record_still_starts_at_its_second() -> None:
+    made = world(*(cron(f"job-{number}", schedule="* * * * *") for number in range(120)))
+    began, made.ledger = made.clock.now(), SlowLedger(made.clock)
+    made.ports = replace(made.ports, ledger=made.ledger)
+    made.tick()
+    assert made.clock.now() - began > timedelta(seconds=10)
+    spend(made, 2, ticks=False)
+
+    late = [
+        run.progress.finished_at - run.received_at
+        for run in runs(made)
+        if run.progress.finished_at and run.received_at and run.received_at > began
+    ]
+    assert len(late) >= 120
+    assert max(late) < timedelta(seconds=1)
 
 
 def test_rule_29_a_run_is_recorded_before_it_is_sent() -> None:
@@ -173,6 +205,21 @@ def test_rule_31_a_cluster_that_was_away_is_no_reason_to_run_an_hour_later() -> 
 
     assert len(made.workflows()) == created
     assert runs(made)[-1].progress.state == "missed"
+
+
+def test_an_object_that_was_only_ever_skipped_is_made_up_for_where_an_annotation_asks() -> None:
+    asked = {"annotations": {"lynceus.dev/catch-up": "latest"}}
+    when = "{{= now().Minute() }} > 20"
+    made = world(cron(when=when, **asked), cron("other", when=when, startingDeadlineSeconds=3600))
+    spend(made, 6)
+    assert made.workflows() == []
+    made.clock.sleep(30 * 60)
+    made.clock.set(made.clock.now().replace(second=0, microsecond=0))
+
+    spend(made, 2)
+
+    late = [run for run in runs(made) if run.run == "catch-up"]
+    assert [(run.source, run.progress.state) for run in late] == [("nightly", "created")]
 
 
 def test_rule_31_catching_up_all_makes_up_what_an_outage_of_the_tick_missed() -> None:
@@ -324,6 +371,30 @@ def test_an_invalid_schedule_is_a_condition_and_stops_no_other() -> None:
     assert "end of range (7) above maximum (6): 7" in condition["message"]
 
 
+def test_what_is_wrong_with_an_object_is_a_kubernetes_event_on_it() -> None:
+    unreadable = cron("unreadable", suspend="yes")
+    made = world(cron("bad", schedule="0 0 * * 7"), unreadable, cron("odd", schedule="* * * * *", when="1 +"))
+
+    spend(made, 1.1)
+
+    told = {(each.involved["name"], each.reason) for each in made.cluster.reports}
+    assert told == {("bad", "SpecError"), ("unreadable", "Malformed"), ("odd", "SubmissionError")}
+
+
+def test_statuses_that_take_long_leave_time_for_the_rest_of_the_tick_and_all_get_their_turn() -> None:
+    names = [f"bad-{number}" for number in range(4)]
+    made = world(*(cron(name, schedule="x") for name in names))
+    made.plan.faults.append(Fault("cluster", "patch", "timeout", 0))
+    began = made.clock.now()
+
+    made.tick()
+
+    assert made.clock.now() - began < timedelta(seconds=40)
+    assert made.journal.metrics["heartbeat_sweep"] == 1
+    made.pass_time(30)
+    assert all(status(made, name)["conditions"] for name in names)
+
+
 def test_a_child_that_cannot_be_created_is_a_condition_and_counts_as_failed() -> None:
     made = world(cron())
     made.cluster.deny("lynceus", "create", "workflows")
@@ -416,6 +487,37 @@ def test_a_backfill_goes_on_where_it_ended() -> None:
     assert len(seen) == len(set(seen)) == 10
 
 
+def test_rule_35_with_a_bound_no_more_backfilled_children_run_at_once_and_all_are_made_in_the_end() -> None:
+    made = asking(cron(schedule="* * * * *"))
+    wish: dict[str, Any] = {"start": "2026-03-02T10:00:00Z", "end": "2026-03-02T10:06:00Z", "maxActive": 2}
+    asked = []
+    while wish["start"] and len(asked) < 30:
+        page = make_up(PERSON, "argo", "nightly", wish, made.ports, made.settings)
+        asked.append(sum(item["new"] for item in page["items"]))
+        wish["start"] = page["next"]
+        if len(asked) % 2:
+            continue  # the worker is slow: what was just rung for is not in the cluster yet
+        made.work(cron=True)
+        unfinished = [w["metadata"]["name"] for w in made.workflows() if not w.get("status")]
+        assert len(unfinished) <= 2
+        if len(asked) % 4 == 0:
+            finish(made, unfinished[0])
+
+    made.work(cron=True)
+    assert sum(asked) == len(made.workflows()) == 7
+
+
+def test_who_may_not_list_workflows_cannot_bound_a_backfill_by_them() -> None:
+    made = asking(cron())
+    made.cluster.deny("ada", "list", "workflows")
+    wish = {"start": "2026-03-02T10:00:00Z", "maxActive": 1}
+
+    with pytest.raises(Forbidden):
+        make_up(PERSON, "argo", "nightly", wish, made.ports, made.settings)
+
+    assert not made.queue.messages
+
+
 def test_a_run_asked_for_by_hand_runs_whatever_schedule_and_policy_say() -> None:
     made = asking(cron(suspend=True))
 
@@ -447,3 +549,5 @@ def test_the_history_tells_runs_and_skips_newest_first_with_their_reasons() -> N
     states = [item["state"] for item in told if item["state"] != "pending"]
     assert states == ["skipped", "skipped", "created"]
     assert told[-2]["message"].startswith("Forbid: nightly-")
+    assert (told[-1]["startedAt"], told[-1]["latenessSeconds"]) == ("2026-03-02T12:00:00+00:00", 0.0)
+    assert "startedAt" not in told[-2]
