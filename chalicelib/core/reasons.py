@@ -178,6 +178,11 @@ REPAIR = _reason(
 BODY_DIFFERS = _reason("body-differs", "the delivery id was seen with another body, so this is a new event")
 DRY_RUN = _reason("dry-run", "asked for with Lynceus-Dry-Run: verdicts were answered and nothing was started")
 HANDSHAKE = _reason("handshake", "a verified handshake; nothing is dispatched")
+EVENT_NOT_LISTED = _reason(
+    "event-not-listed",
+    "a genuine delivery of an event that is not on its webhook client's list",
+    "add the event to `events` of the webhook client",
+)
 
 
 def all_reasons() -> tuple[Reason, ...]:

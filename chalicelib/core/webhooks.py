@@ -21,6 +21,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from chalicelib.core import reasons
 from chalicelib.core.clients import CREDENTIAL_HEADERS, WebhookClient, parse_clients, with_previous
 from chalicelib.core.errors import BadRequest, BodyTooLarge, Unauthenticated, WebhookRefused
 from chalicelib.core.events import Delivery, metadata_of
@@ -70,7 +71,7 @@ class Authenticated:
     stored_body: bytes = b""  # the body without the sender's own credentials
     items: tuple[Item, ...] = ()  # the events of a batch, each to be dispatched by itself; () otherwise
     confirm: Subscription | None = None  # an SNS subscription to confirm before answering
-    skipped: str = ""  # why not dispatched: handshake, event-not-listed
+    skipped: str = ""  # why not dispatched: HANDSHAKE or EVENT_NOT_LISTED of `reasons`
     proven: bool = True  # False: a question that anybody may ask; nothing may be written or counted for it
     claim: tuple[str, ...] = ()  # hook id and delivery id, for the claim key; (): nothing repeats it
     window: int = 0  # seconds that such a claim lasts
@@ -183,7 +184,11 @@ def _authenticated(client: WebhookClient, delivery: Delivery, headers: Headers) 
     handshake = provider.handshake(headers, payload)
     if handshake is not None:
         return dataclasses.replace(
-            known, dispatch=False, response=handshake.response, confirm=handshake.confirm, skipped="handshake"
+            known,
+            dispatch=False,
+            response=handshake.response,
+            confirm=handshake.confirm,
+            skipped=reasons.HANDSHAKE,
         )
     return known if client.events is None else _listed(known, client.events)
 
@@ -195,7 +200,7 @@ def _listed(known: Authenticated, events: frozenset[str]) -> Authenticated:
     items = tuple(item for item in known.items if item.event_type in events)
     if items:
         return dataclasses.replace(known, items=items)
-    return dataclasses.replace(known, dispatch=False, response=Response(), skipped="event-not-listed")
+    return dataclasses.replace(known, dispatch=False, response=Response(), skipped=reasons.EVENT_NOT_LISTED)
 
 
 def _claim(client: WebhookClient, body: bytes, delivery_id: str, hook_id: str) -> tuple[str, ...]:
@@ -282,7 +287,7 @@ def _answer_options(delivery: Delivery, headers: Headers, clients: Sequence[Webh
 
 
 def _unproven(client: WebhookClient, response: Response) -> Authenticated:
-    return Authenticated(client, dispatch=False, response=response, skipped="handshake", proven=False)
+    return Authenticated(client, dispatch=False, response=response, skipped=reasons.HANDSHAKE, proven=False)
 
 
 def _allowed_rate(client: WebhookClient, asked: Sequence[str]) -> str:

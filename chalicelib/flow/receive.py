@@ -262,7 +262,7 @@ def _from_sender(delivery: Delivery, request_id: str, ports: Ports) -> list[Arri
     )
     ports.journal.count("handshakes")
     if found.proven:
-        refusals.handshake(delivery, found.client.name, ports)
+        refusals.answered(delivery, found, ports)
     response = found.response
     return Answer(response.status, response.body, response.headers) if response else Answer(200, {})
 

@@ -1,4 +1,4 @@
-"""What is counted instead of kept: refused requests and handshakes, and repeats as lines on the event they repeat.
+"""What is counted instead of kept: refused requests, handshakes, events not listed; repeats are notes on an event.
 
 A stranger may send as much as he likes, so what he makes us write is bounded (rule 13): a container writes a minute's
 count at the 1st, 10th, 100th … request of one reason, and the rest when the next minute begins. At most
@@ -19,6 +19,7 @@ from chalicelib.core import reasons
 from chalicelib.core.errors import LynceusError
 from chalicelib.core.events import RFC1123_LABEL, Delivery
 from chalicelib.core.records import EventRecord
+from chalicelib.core.webhooks import Authenticated
 from chalicelib.ports import Ports, Refusal
 from chalicelib.settings import Settings
 
@@ -106,11 +107,13 @@ def _rest_of(count: _Count) -> Refusal:
     return Refusal(sample.namespace, sample.reason, sample.minute, count.seen - count.written, sample.sample)
 
 
-def handshake(delivery: Delivery, client: str, ports: Ports) -> None:
-    """Count a verified handshake beside the refusals of its minute; raises nothing."""
+def answered(delivery: Delivery, found: Authenticated, ports: Ports) -> None:
+    """Count a proven delivery that only wants an answer beside the refusals of its minute; raises nothing."""
     minute = delivery.received_at.replace(second=0, microsecond=0)
-    sample = {"status": "200", "client": client, "at": delivery.received_at.isoformat()}
-    _write(Refusal(delivery.namespace, reasons.HANDSHAKE, minute, 1, sample), ports)
+    sample = {"status": "200", "client": found.client.name, "event": found.event_type[:SAMPLE_TEXT]}
+    sample["at"] = delivery.received_at.isoformat()
+    kept = {name: text for name, text in sample.items() if text}
+    _write(Refusal(delivery.namespace, found.skipped, minute, 1, kept), ports)
 
 
 def repeated(record: EventRecord, ports: Ports) -> None:

@@ -481,6 +481,8 @@ def test_an_event_that_is_not_on_the_list_is_answered_and_not_kept() -> None:
 
     assert (unwanted.status, unwanted.text, unwanted.event) == (200, "{}", "")
     assert list(world.ledger.events) == [wanted.event]
+    [told] = world.archive.refused("argo", world.clock.now() - timedelta(hours=1), 10)
+    assert (told.reason, told.sample["event"]) == ("event-not-listed", "star")
 
 
 def test_the_list_is_no_way_around_the_signature() -> None:
