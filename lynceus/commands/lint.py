@@ -47,8 +47,12 @@ def run(options: argparse.Namespace, out: Output) -> int:
     except OSError as error:
         out.error(f"{error.filename}: {error.strerror}")
         return USAGE
+    if not documents and not found:
+        out.error(f"nothing to look at in {', '.join(options.paths)}", "files are .yaml, .yml or .json")
+        return USAGE
     find = _finder(options) if options.cluster else None
-    found += lints.lint(documents, datetime.now(UTC), find)
+    found += lints.lint(documents, datetime.now(UTC), find, options.namespace)
+    found.sort(key=lambda finding: (finding.path, finding.line, finding.column))
     if options.quiet:
         found = [finding for finding in found if finding.level != lints.NOTE]
     for finding in found:

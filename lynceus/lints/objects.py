@@ -7,6 +7,7 @@ import binascii
 import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -20,7 +21,7 @@ from chalicelib.core.errors import LynceusError
 from chalicelib.core.events import RFC1123_SUBDOMAIN
 from chalicelib.core.expressions.programs import Functions
 from lynceus.lints import selectors
-from lynceus.lints.documents import Document
+from lynceus.lints.documents import Document, Place
 from lynceus.lints.findings import ERROR, NOTE, WARNING, Finding
 
 # (namespace, name, cluster scope) → the template; None: there is none. Raises LynceusError where nobody can say.
@@ -123,14 +124,19 @@ class Templates:
         return next(iter(difflib.get_close_matches(name, names, 1, 0.8)), "")
 
 
-def lint(documents: Sequence[Document], now: datetime, find: FindTemplate | None = None) -> list[Finding]:
-    """Every finding about the documents, in the order of their places."""
+def lint(
+    documents: Sequence[Document], now: datetime, find: FindTemplate | None = None, namespace: str = ""
+) -> list[Finding]:
+    """Every finding about the documents, in the order of their places.
+
+    `namespace` is that of objects that name none; the minute that an H of a schedule stands for follows from it.
+    """
     templates = Templates(documents, find)
-    found = [finding for document in documents for finding in _lint_one(document, now, templates)]
+    found = [finding for document in documents for finding in _lint_one(document, now, templates, namespace)]
     return sorted(found, key=lambda finding: (finding.path, finding.line, finding.column, finding.level))
 
 
-def _lint_one(document: Document, now: datetime, templates: Templates) -> Iterator[Finding]:
+def _lint_one(document: Document, now: datetime, templates: Templates, namespace: str) -> Iterator[Finding]:
     value = document.value
     if not isinstance(value, dict):
         yield document.finding((1, 1), WARNING, "is no object: nothing to look at")
@@ -141,7 +147,7 @@ def _lint_one(document: Document, now: datetime, templates: Templates) -> Iterat
         yield from _binding(document, value, templates)
     elif kind == "CronWorkflow":
         yield from _common(document, CRON)
-        yield from _cron(document, value, now, templates)
+        yield from _cron(document, value, now, templates, namespace)
     elif kind == "Secret" and document.name.endswith("/argo-workflows-webhook-clients"):
         yield from _argo_clients(document, value)
     elif not kind and any(isinstance(entry, dict) and "type" in entry for entry in value.values()):
@@ -221,7 +227,7 @@ def _binding(document: Document, value: dict[str, Any], templates: Templates) ->
         return
     base = ("spec", "submit", "metadata")
     for field in ("name", "generateName"):
-        if (value["spec"]["submit"].get("metadata") or {}).get(field):
+        if _at(value, *base, field):
             yield from _expression(document, (*base, field), field, functions="metadata")
     for group, texts in (("labels", submit.labels), ("annotations", submit.annotations)):
         for key in texts:
@@ -252,11 +258,9 @@ def _expression(
     selector: bool = False,
     functions: Functions | None = None,
 ) -> Iterator[Finding]:
-    source: Any = document.value
-    for key in path:
-        source = source[key]
     line, column = document.place(*path)
-    for remark in selectors.remarks(str(source), selector=selector, functions=functions):
+    source = str(_at(document.value, *path) or "")
+    for remark in selectors.remarks(source, selector=selector, functions=functions):
         yield document.finding((line, column), remark.level, f"{what}: {remark.message}", remark.hint)
 
 
@@ -274,8 +278,8 @@ def _template(
     if not name:
         yield document.finding(document.place(*reference), ERROR, "workflowTemplateRef has no name")
         return
-    metadata = document.value.get("metadata") or {}
-    template, certain = templates.find(str(metadata.get("namespace") or ""), name, wide)
+    namespace = str(_at(document.value, "metadata", "namespace") or "")
+    template, certain = templates.find(namespace, name, wide)
     close = templates.close_to(name, wide)
     if template is None:
         hint = f'did you mean "{close}"?' if close else ""
@@ -285,8 +289,9 @@ def _template(
             )
             yield document.finding(document.place(*reference), ERROR if certain else WARNING, message, hint)
         return
-    arguments = ((template.get("spec") or {}).get("arguments") or {}).get("parameters") or []
-    declared = {str(each.get("name")): each for each in arguments if isinstance(each, dict)}
+    declared = {
+        str(each.get("name")): each for each in _dicts(_at(template, "spec", "arguments", "parameters"))
+    }
     for number, parameter in enumerate(given):
         if parameter not in declared:
             yield document.finding(
@@ -302,18 +307,33 @@ def _template(
             )  # fmt: skip
 
 
+def _at(value: Any, *keys: str | int) -> Any:
+    """What lies under the keys, None where nothing does, or something on the way is of another kind."""
+    for key in keys:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
 # CronWorkflows
 
 
 def _cron(
-    document: Document, value: dict[str, Any], now: datetime, templates: Templates
+    document: Document, value: dict[str, Any], now: datetime, templates: Templates, namespace: str
 ) -> Iterator[Finding]:
     cron = cronworkflows.cron_from_object(value)
+    cron = replace(cron, namespace=cron.namespace or namespace)
     problem = cron.problem or cronworkflows.validate(cron)
+    field = "schedule" if _at(value, "spec", "schedule") else "schedules"
     if problem:
-        yield document.finding(document.place("spec"), ERROR, problem)
+        yield document.finding(_place_of(document, cron, field, problem), ERROR, problem)
         return
-    field = "schedules" if "schedules" in value["spec"] else "schedule"
     for number, schedule in enumerate(cron.parsed()):
         place = document.place("spec", field, number)
         times = list(islice(_times(schedule, now), NEXT_TIMES))
@@ -329,13 +349,22 @@ def _cron(
     spec = cron.workflow_spec
     reference = spec.get("workflowTemplateRef")
     if isinstance(reference, dict):
-        parameters = ((spec.get("arguments") or {}).get("parameters")) or []
-        given = [str(each.get("name")) for each in parameters if isinstance(each, dict)]
+        given = [str(each.get("name")) for each in _dicts(_at(spec, "arguments", "parameters"))]
         base: tuple[str | int, ...] = ("spec", "workflowSpec")
         yield from _template(
             document, (*base, "workflowTemplateRef", "name"), (*base, "arguments", "parameters"),
             str(reference.get("name") or ""), bool(reference.get("clusterScope")), given, templates,
         )  # fmt: skip
+
+
+def _place_of(document: Document, cron: cronworkflows.CronWorkflow, field: str, problem: str) -> Place:
+    """Where the schedule, or the zone, stands that the problem names; else the spec."""
+    for number, schedule in enumerate(cron.schedules):
+        if schedule and f" {schedule} " in f" {problem} ":
+            return document.place("spec", field, number)
+    if cron.timezone and cron.timezone in problem:
+        return document.place("spec", "timezone")
+    return document.place("spec")
 
 
 def _times(schedule: Any, now: datetime) -> Iterator[datetime]:
@@ -350,6 +379,10 @@ def _times(schedule: Any, now: datetime) -> Iterator[datetime]:
 
 def _argo_clients(document: Document, value: dict[str, Any]) -> Iterator[Finding]:
     entries: dict[str, str] = {}
+    for group in ("data", "stringData"):
+        if not isinstance(value.get(group), dict | None):
+            yield document.finding(document.place(group), ERROR, f"{group} is not an object")
+            return
     for key, text in (value.get("data") or {}).items():
         try:
             entries[key] = base64.b64decode(str(text), validate=True).decode()
@@ -366,15 +399,18 @@ def _clients(document: Document, text: str, entries: Mapping[str, Any]) -> Itera
         clients = parse_clients(text)
     except LynceusError as error:
         # The message names the client; its line is where the client's name stands.
-        named = next((name for name in entries if f'"{name}"' in error.message), None)
-        place = document.place()
-        for group in ((), ("data",), ("stringData",)):
-            if named is not None and document.key_place(*group, named) != document.place(*group):
-                place = document.key_place(*group, named)
-        yield document.finding(place, ERROR, error.message)
+        named = next((name for name in entries if f'"{name}"' in error.message), "")
+        yield document.finding(_client_place(document, named), ERROR, error.message)
         return
     for client in clients:
         for warning in client.warnings:
-            yield document.finding(
-                document.key_place(client.name), WARNING, f'webhook client "{client.name}": {warning}'
-            )
+            place = _client_place(document, client.name)
+            yield document.finding(place, WARNING, f'webhook client "{client.name}": {warning}')
+
+
+def _client_place(document: Document, name: str) -> Place:
+    """Where the client's name stands: in our document at the top, in Argo's Secret below its data."""
+    for group in ((), ("data",), ("stringData",)):
+        if name and document.key_place(*group, name) != document.place(*group):
+            return document.key_place(*group, name)
+    return document.place()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from lynceus import lints
 from lynceus.__main__ import main
 from lynceus.lints import Finding
 from lynceus.lints.selectors import remarks
+from tests.core.test_bindings import places
 from tests.world import binding, template
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -218,6 +220,65 @@ def test_exit_codes_and_json_are_stable(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_the_demo_of_make_run_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lint", "--strict", str(ROOT / "lynceus" / "local" / "demos.yaml")]) == 0
+
+
+MISFITS: tuple[Any, ...] = (None, 5, True, "x", [], ["a"], {}, {"a": 1}, [{"name": 5}])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        binding("b", "true", metadata={"name": '"x"', "labels": {"a": '"b"'}}, parameters={"p": "payload"}),
+        cron(timezone="UTC", workflowMetadata={"labels": {"a": "b"}}),
+        with_parameters({"name": "revision", "value": "x"}),
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "argo-workflows-webhook-clients"},
+            "data": {"a": "eA=="},
+            "stringData": {"github.com": "type: github"},
+        },
+    ],
+    ids=lambda raw: str(raw["kind"]),
+)
+def test_a_part_of_another_kind_is_a_finding_and_no_accident(raw: dict[str, Any]) -> None:
+    for place in places(raw):
+        for misfit in MISFITS:
+            wrong = deepcopy(raw)
+            part: Any = wrong
+            for key in place[:-1]:
+                part = part[key]
+            part[place[-1]] = misfit
+            assert all(isinstance(each, Finding) for each in found(wrong, binding("other"), template()))
+
+
+def test_a_problem_of_a_schedule_and_of_a_client_stands_at_its_line() -> None:
+    [late] = found(cron(schedules=["0 3 * * *", "61 * * * *"]))
+    clients = {
+        "kind": "Secret",
+        "metadata": {"name": "argo-workflows-webhook-clients"},
+        "stringData": {"a": "{type: github, secret: s}", "b": "{type: gitlab, secret: s}"},
+    }
+    [equal] = found(clients)
+
+    assert (late.line, "61" in late.message) == (8, True)
+    assert (equal.line, 'client "b"' in equal.message) == (6, True)
+
+
+def test_h_stands_for_the_minute_that_it_has_in_the_namespace_of_the_object() -> None:
+    def minute(namespace: str) -> str:
+        text = yaml.safe_dump(cron(schedules=["H 3 * * *"]))
+        documents, _ = lints.documents_of("x", text)
+        return lints.lint(documents, NOW, None, namespace)[0].message
+
+    assert len({minute(namespace) for namespace in ("a", "b", "c", "d")}) > 1
+
+
+def test_a_directory_without_yaml_is_a_mistake_and_not_clean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lint", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 @settings(max_examples=150, deadline=None)
