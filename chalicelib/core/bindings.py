@@ -14,8 +14,9 @@ import copy
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
+from random import Random
 from typing import Any
 
 from chalicelib.core import expressions, reasons
@@ -26,6 +27,7 @@ from chalicelib.core.expressions.values import go_type
 from chalicelib.core.indexes import Index
 from chalicelib.core.submissions import Submission, TemplateRef, digest_of, submission_id, workflow_name
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INSTANCE_ID = "workflows.argoproj.io/controller-instanceid"
 
 EXPIRE_AFTER = "lynceus.dev/expire-after"
@@ -343,7 +345,7 @@ def _ask(
     if binding.problem:
         return _verdict(binding, ERROR, reasons.BINDING_MALFORMED, binding.problem), None
     try:
-        if not compiled(binding.selector).evaluate_bool(env, steps=budget.steps):
+        if not compiled(binding.selector).evaluate_bool(env, steps=budget.steps, now=clock(event)):
             return _verdict(binding, NOT_MATCHED, reasons.SELECTOR_FALSE), None
     except ExpressionError as error:
         message = f"failed to evaluate workflow template expression: {error}"
@@ -378,9 +380,11 @@ def submission_for_match(
     """
     # sprig's set, unset and merge change the payload in place; another binding must not see it (promise 3).
     own = _copied(env) if submit.changes_payload else env
+    identity = submission_id(event.id, binding.namespace, binding.name)
+    now, chance = clock(event), Random(identity)  # noqa: S311  - whoever asks again must get the same names
 
     def text(source: str, what: str) -> str:
-        return _text(source, own, what, steps)
+        return _text(source, own, what, steps, now, chance)
 
     generate_name = f"{submit.template.name}-"
     name = text(submit.name, "name") if submit.name else ""
@@ -388,7 +392,6 @@ def submission_for_match(
         generate_name = text(submit.generate_name, "generateName") or generate_name
     labels = {key: text(value, f'label "{key}"') for key, value in submit.labels.items()}
     annotations = {key: text(value, f'annotation "{key}"') for key, value in submit.annotations.items()}
-    identity = submission_id(event.id, binding.namespace, binding.name)
     name = name or workflow_name(generate_name, identity)
     if len(name) > 63 or not RFC1123_SUBDOMAIN.fullmatch(name):
         raise Misconfigured(
@@ -406,7 +409,9 @@ def submission_for_match(
         account=event.account,
         client=event.client,
         template=submit.template,
-        parameters=tuple((parameter.name, _value(parameter, own, steps)) for parameter in submit.parameters),
+        parameters=tuple(
+            (parameter.name, _value(parameter, own, steps, now)) for parameter in submit.parameters
+        ),
         generate_name=generate_name,
         labels=labels,
         annotations=annotations,
@@ -423,10 +428,18 @@ def _copied(env: Mapping[str, Any]) -> Mapping[str, Any]:
         raise Misconfigured("the payload nests too deep for sprig functions that change it") from None
 
 
-def _text(source: str, env: Mapping[str, Any], what: str, steps: int) -> str:
+def clock(event: Event) -> Callable[[], int]:
+    """What `now()` is to expressions about an event: the time it came, whenever they are asked."""
+    nanoseconds = (event.received_at - _EPOCH) // timedelta(microseconds=1) * 1000
+    return lambda: nanoseconds
+
+
+def _text(
+    source: str, env: Mapping[str, Any], what: str, steps: int, now: Callable[[], int], chance: Random
+) -> str:
     """The string that a metadata expression gives."""
     try:
-        value = compiled(source).evaluate(env, functions="metadata", steps=steps)
+        value = compiled(source).evaluate(env, functions="metadata", steps=steps, now=now, chance=chance)
     except ExpressionError as error:
         raise Misconfigured(f"failed to evaluate workflow {what} expression: {error}") from error
     if not isinstance(value, str):
@@ -434,13 +447,13 @@ def _text(source: str, env: Mapping[str, Any], what: str, steps: int) -> str:
     return value
 
 
-def _value(parameter: Parameter, env: Mapping[str, Any], steps: int) -> str:
+def _value(parameter: Parameter, env: Mapping[str, Any], steps: int, now: Callable[[], int]) -> str:
     """The text of a parameter, in Argo's own encoding."""
     name = parameter.name
     if parameter.event is None:
         raise Misconfigured(f'malformed workflow template parameter "{name}": valueFrom is nil')
     try:
-        value = compiled(parameter.event).evaluate(env, steps=steps)
+        value = compiled(parameter.event).evaluate(env, steps=steps, now=now)
     except ExpressionError as error:
         text = (
             f"failed to compile workflow template parameter {name} expression"

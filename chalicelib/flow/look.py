@@ -22,6 +22,7 @@ from chalicelib.core.bindings import (
     NOT_MATCHED,
     Binding,
     binding_from_object,
+    clock,
     compiled,
     headers_mentioned,
     match,
@@ -364,7 +365,7 @@ def explanation(event: Event, binding: Binding, certain: frozenset[str] | None =
     [verdict] = match(event, [binding]).verdicts
     told = verdict_data(verdict)
     if verdict.outcome == NOT_MATCHED or not (certain is None or headers_mentioned([binding]) <= certain):
-        because = compiled(binding.selector).explain(environment(event), kept=certain)
+        because = compiled(binding.selector).explain(environment(event), kept=certain, now=clock(event))
         if because.outcome == UNDECIDABLE:
             told |= {"outcome": UNDECIDABLE, "reason": reasons.HEADER_NOT_KEPT}
         told["because"] = [

@@ -62,6 +62,20 @@ def test_a_selector_that_gives_no_bool_is_an_error_in_argos_words() -> None:
     assert "unable to cast expression result 'x' to bool" in verdict(parsed(selector='"x"'))[2]
 
 
+def test_time_and_chance_are_those_of_the_event_however_often_it_is_asked() -> None:
+    made = parsed(
+        selector='now() == date("2026-03-02T12:00:00Z")',
+        metadata={"name": '"a-" + sprig.lower(sprig.randAlphaNum(8))', "labels": {"id": "sprig.uuidv4()"}},
+        arguments={"parameters": [{"name": "at", "valueFrom": {"event": "now()"}}]},
+    )
+    once, again = (match(event(), [made]).submissions for _ in range(2))
+    [other] = match(replace(event(), id="f" * 32), [made]).submissions
+
+    assert once == again
+    assert dict(once[0].parameters) == {"at": "2026-03-02T12:00:00Z"}
+    assert other.workflow != once[0].workflow
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [

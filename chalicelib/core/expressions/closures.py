@@ -49,7 +49,7 @@ from chalicelib.core.expressions.nodes import (
     StartsWith,
     offset_of,
 )
-from chalicelib.core.expressions.operations import Budget, KeySet, need_bool, need_string
+from chalicelib.core.expressions.operations import Budget, KeySet, Random, need_bool, need_string
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.values import GroupMap, Meter, clean, equal, is_nil, key_of
 
@@ -69,10 +69,12 @@ class Frame(Budget):
         variables: int = 0,
         steps: int = STEPS,
         now: Callable[[], int] | None = None,
+        chance: Random | None = None,
     ) -> None:
         self.left = steps
         self.memory = MEMORY_BUDGET
         self.now = now
+        self.chance = chance
         self.env = env
         self.variables: list[Any] = [None] * variables
         self.item: Any = None

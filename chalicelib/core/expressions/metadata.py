@@ -19,7 +19,7 @@ from chalicelib.core.expressions.operations import Budget
 from chalicelib.core.expressions.signatures import ANY_TYPE, Signature
 from chalicelib.core.expressions.values import Method, marshal
 
-_CHANCE: Final = random.SystemRandom()
+_CHANCE: Final = random.SystemRandom()  # for who asks without naming a source of chance
 
 
 def _sprig_method(function: sprig.Function) -> Method:
@@ -28,7 +28,9 @@ def _sprig_method(function: sprig.Function) -> Method:
     )
 
     def call(budget: Budget, *arguments: Any) -> Any:
-        return sprig.call(function, arguments, sprig.Sources(partial(now, budget), _CHANCE, budget))
+        return sprig.call(
+            function, arguments, sprig.Sources(partial(now, budget), budget.chance or _CHANCE, budget)
+        )
 
     return Method(signature, call, checks=True, metered=True)
 

@@ -12,7 +12,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from chalicelib.core.expressions import patterns, values
 from chalicelib.core.expressions.durations import Duration
@@ -46,15 +46,26 @@ from chalicelib.core.expressions.values import (
 )
 
 
+class Random(Protocol):
+    """What random functions ask of their source; random.SystemRandom and random.Random have it."""
+
+    def randrange(self, stop: int, /) -> int: ...
+
+    def randbytes(self, n: int, /) -> bytes: ...
+
+
 class Budget(Meter):
-    """What one evaluation may use: steps of work, Go's units of memory, and the clock it may read."""
+    """What one evaluation may use: steps of work, Go's units of memory, a clock and chance."""
 
-    __slots__ = ("memory", "now")
+    __slots__ = ("chance", "memory", "now")
 
-    def __init__(self, steps: int = STEPS, now: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, steps: int = STEPS, now: Callable[[], int] | None = None, chance: Random | None = None
+    ) -> None:
         super().__init__(steps)
         self.memory = MEMORY_BUDGET
         self.now = now  # nanoseconds since 1970
+        self.chance = chance
 
     def grow(self, items: int) -> None:
         """Charge for a list or text that is made; Go refuses when the sum reaches its budget."""

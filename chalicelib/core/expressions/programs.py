@@ -24,7 +24,7 @@ from chalicelib.core.expressions.explanations import LISTED_HEADERS, Explanation
 from chalicelib.core.expressions.failures import ExpressionError, Kind, Located
 from chalicelib.core.expressions.limits import MAX_DEPTH, MAX_SOURCE, STEPS, deep
 from chalicelib.core.expressions.nodes import Positions
-from chalicelib.core.expressions.operations import Budget
+from chalicelib.core.expressions.operations import Budget, Random
 from chalicelib.core.expressions.optimizer import optimize
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.parser import parse
@@ -86,23 +86,25 @@ class Expression:
         functions: Functions | None = None,
         steps: int = STEPS,
         now: Callable[[], int] | None = None,
+        chance: Random | None = None,
     ) -> Any:
         """The value, as Go has it (see `values`). `env` is decoded JSON; its ints count as float64.
 
-        `functions="metadata"` adds what only metadata expressions see. `steps` bounds the work: items looped
-        over and sixteenths of characters. `now` gives nanoseconds since 1970 for the expression's `now()`,
-        the machine's clock when it is None. Raises ExpressionError.
+        `functions="metadata"` adds what only metadata expressions see. `steps` bounds the work (see `limits`).
+        `now` gives nanoseconds since 1970 for the expression's `now()`, `chance` is what sprig's random
+        functions draw from; the machine's own where they are None, which is for trying things out: who
+        evaluates an event gives both, so that asking again says the same. Raises ExpressionError.
         """
         environment = env if type(env) is dict else dict(env)
         program = self.program(environment, functions)
         run, variables = program.binding
         try:
             try:
-                return run(Frame(environment, variables, steps, now))
+                return run(Frame(environment, variables, steps, now, chance))
             except RecursionError:
                 # Rare, so the limit is not raised for all: deep expressions, and values that nest deep.
                 with deep(max(len(self._tokens), MAX_DEPTH)):
-                    return run(Frame(environment, variables, steps, now))
+                    return run(Frame(environment, variables, steps, now, chance))
         except FunctionError as error:
             raise self._failure("run", error.message, getattr(error, "offset", 0)) from None
         except RecursionError:

@@ -109,3 +109,91 @@ def test_a_deep_payload_can_be_read_compared_and_printed() -> None:
 def test_no_pattern_backtracks(pattern: str) -> None:
     source = f"repeat('a', 50000) + '!' matches `{pattern}`"
     assert expressions.compile(source).evaluate({}) in (True, False)
+
+
+LONG = 200_000
+HEAVY = {
+    "text": "a" * LONG,
+    "other": "a" * (LONG - 1) + "b",
+    "letters": "é" * LONG,
+    "zeros": "0" * LONG + "1",
+    "spaces": " " * LONG,
+    "base64": "YWFh" * (LONG // 4),
+    "json": "[" + "1," * (LONG // 2) + "1]",
+    "seconds": "0s" * LONG,
+    "list": [{"a": number} for number in range(LONG // 10)],
+    "numbers": list(range(LONG // 10)),
+    "map": {str(number): number for number in range(LONG // 10)},
+}
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        'payload.text contains "zz"',
+        "payload.text contains payload.other",
+        "payload.text startsWith payload.other",
+        "payload.text == payload.other",
+        "payload.text > payload.other",
+        "payload.text in [payload.other, payload.n]",
+        'payload.text[1:] == ""',
+        'payload.letters[1:] == ""',
+        "payload.letters[1] == 0",
+        "first(payload.letters) == 0",
+        'trim(payload.spaces) == "a"',
+        'trimPrefix(payload.text, "a") == "b"',
+        'indexOf(payload.text, "z") > 0',
+        'lastIndexOf(payload.text, "z") > 0',
+        'upper(payload.letters) == ""',
+        'len(split(payload.text, "")) == 1',
+        'replace(payload.text, "a", "b") == ""',
+        "int(payload.zeros) == 2",
+        "float(payload.zeros) == 2",
+        'duration(payload.seconds) == duration("1s")',
+        'fromBase64(payload.base64) == ""',
+        'toBase64(payload.text) == ""',
+        "len(fromJSON(payload.json)) == 1",
+        'toJSON(payload.list) == ""',
+        'string(payload.list) == ""',
+        "len(payload.list) == 1",
+        "len(payload.list[1:]) == 1",
+        "len(keys(payload.map)) == 1",
+        "len(toPairs(payload.map)) == 1",
+        "max(payload.numbers) == -1",
+        "mean(payload.numbers) == -1",
+        "median(payload.numbers) == -1",
+        "len(uniq(payload.numbers)) == 1",
+        "payload.list == map(payload.list, #)",
+        "len(groupBy(payload.list, .a)) == 1",
+        "len($env) == 1",
+        'payload.text matches "b$"',
+        '"a" matches string(#) + "\\\\pL{100}"',
+        'date("2026-01-02").Format("Monday") == ""',
+        "+".join(["#"] * 2000) + " < 0",
+        "any(1..1000, # < 0)",
+    ],
+)
+def test_work_in_a_loop_is_counted_by_what_it_costs(test: str) -> None:
+    expression = expressions.compile(f"any(1..100000, {test})")
+    with pytest.raises(ExpressionError, match=r"too many steps|memory budget"):
+        expression.evaluate({"payload": HEAVY}, steps=500_000)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "any(payload.many, # == 2)",
+        "find(payload.many, # == 2) == 2",
+        "findIndex(payload.many, # == 2) == 1",
+        "count(payload.many, # > 0) >= 2",
+    ],
+)
+def test_stopping_early_costs_only_what_was_asked(test: str) -> None:
+    event = {"payload": {"many": [float(number) for number in range(1, 1000)]}}
+    assert expressions.compile(f"all(payload.many, {test})").evaluate(event, steps=20_000) is True
+
+
+def test_patterns_are_bounded_together() -> None:
+    several = " or ".join(f'payload.s matches "{letter}\\\\pL{{100}}"' for letter in "abcdefgh")
+    with pytest.raises(ExpressionError, match="too large together"):
+        expressions.compile(several).evaluate({"payload": {}})

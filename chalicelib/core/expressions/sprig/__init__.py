@@ -25,9 +25,9 @@ from chalicelib.core.expressions.sprig import (
     urls,
     versions,
 )
-from chalicelib.core.expressions.sprig.functions import Function, GoType, Random, Sources, call
+from chalicelib.core.expressions.sprig.functions import Function, GoType, Sources, call
 
-__all__ = ["FUNCTIONS", "Function", "GoType", "Random", "Sources", "call"]
+__all__ = ["FUNCTIONS", "Function", "GoType", "Sources", "call"]
 
 FUNCTIONS: Mapping[str, Function] = {
     **dates.FUNCTIONS,

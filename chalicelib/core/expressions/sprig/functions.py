@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from chalicelib.core.expressions.operations import Random
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.times import ZERO, Time
 from chalicelib.core.expressions.values import Meter, format_value, go_type
@@ -50,14 +51,6 @@ class NilMap(dict[str, Any]):
     """A nil map[string]any: empty, and nothing can be put into it."""
 
     go_type = "map[string]interface {}"
-
-
-class Random(Protocol):
-    """What random functions ask of their source; random.SystemRandom and random.Random have it."""
-
-    def randrange(self, stop: int, /) -> int: ...
-
-    def randbytes(self, n: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.base64s import decode_base64
+from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.sprig.functions import (
     INT,
     LIST,
