@@ -164,6 +164,9 @@ class DynamoLedger:
                 )
             )
         self._write(puts)
+        if not self._keep_bodies and record.deferred_after is None:
+            # It was kept only for bindings that had not been asked.
+            self._expire_pieces(f"event#{record.id}", f"body#{record.digest}", datetime.now(UTC))
 
     # Submissions
 

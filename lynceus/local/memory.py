@@ -103,7 +103,7 @@ class MemoryLedger:
             first = self.events.get(record.id)
             if first is not None:
                 return None if first.nonce == record.nonce else first
-            if self._keep_bodies:
+            if self._keep_bodies or record.deferred_after is not None:
                 self.bodies[record.id] = body
             self._put_event(record)
             for submission in submissions:

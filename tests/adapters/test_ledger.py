@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -131,6 +131,19 @@ class TestDynamoLedger(LedgerContract):
         ledger.extend(replace(kept, version=1), [], [(over, reopen(over, waiting, FAR))])
         [item] = [item for item in all_items(ledger) if item["sk"]["S"].startswith("sub#")]
         assert "expires" not in item
+
+    def test_where_no_bodies_are_kept_one_that_the_worker_needed_ends_with_its_work(
+        self, dynamodb: None
+    ) -> None:
+        ledger = DynamoLedger(lambda: boto3.client("dynamodb", "us-east-1"), TABLE, keep_bodies=False)
+        kept = record(deferred_after="")
+        ledger.keep(kept, BODY, [])
+        assert ledger.body(kept) == BODY
+
+        ledger.extend(replace(kept, deferred_after=None, version=1), [], [])
+
+        [body] = [item for item in all_items(ledger) if item["sk"]["S"].startswith("body#")]
+        assert int(body["expires"]["N"]) <= datetime.now(UTC).timestamp()
 
 
 def all_items(ledger: DynamoLedger) -> list[dict[str, Any]]:
