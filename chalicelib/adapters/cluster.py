@@ -57,7 +57,7 @@ BACKFILL_LABEL = "workflows.argoproj.io/backfill"
 DOOR = (1.0, 1.5)
 JUDGE = (2.0, 3.0)
 READ = (2.0, 10.0)
-LIST = (2.0, 25.0)  # a whole cluster
+LIST = (2.0, 12.0)  # a whole cluster; the tick has 55 s, and a sweep to make behind two lists that hang
 
 VERDICT_SECONDS = 60.0  # how long the cluster's word on a token counts, at most
 ACCOUNT_SECONDS = 30.0
