@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core import reasons, webhooks
-from chalicelib.core.bindings import DOOR_STEPS, ERROR, Budget, Matching, exhausted, match
+from chalicelib.core.bindings import DOOR_STEPS, ERROR, NOT_MATCHED, Budget, Matching, exhausted, match
 from chalicelib.core.errors import (
     BadRequest,
     BodyTooLarge,
@@ -36,7 +36,7 @@ from chalicelib.core.payloads import decode
 from chalicelib.core.records import EventRecord, body_digest, fold, kept_headers, payload_of, verdict_data
 from chalicelib.core.submissions import SUCCEEDED, Submission, claim_key, digest_of, event_id, reopen
 from chalicelib.core.workflows import workflow_for
-from chalicelib.flow import refusals
+from chalicelib.flow import look, refusals
 from chalicelib.flow.known import KnownBindings
 from chalicelib.ports import Ports
 from chalicelib.settings import Settings
@@ -180,7 +180,7 @@ def _rehearse(
             {
                 "event": rehearsed.id,
                 "dryRun": True,
-                "verdicts": [verdict_data(verdict) for verdict in matching.verdicts],
+                "verdicts": _reasoned(arrival.event(rehearsed.id), matching, budget, known),
                 "workflows": [
                     workflow_for(submission, {}, settings.instance_id) for submission in matching.submissions
                 ],
@@ -188,6 +188,18 @@ def _rehearse(
         )
     ports.journal.log("event.rehearsed", namespace=arrivals[0].record.namespace, event_id=told[0]["event"])
     return Answer(200, told[0] if len(told) == 1 else {"events": told}, {EVENT_ID: str(told[0]["event"])})
+
+
+def _reasoned(event: Event, matching: Matching, budget: Budget, known: KnownBindings) -> list[dict[str, Any]]:
+    """The verdicts, and as long as there is time the comparison that decided where a selector was false."""
+    listed = known.of(event.namespace)
+    bindings = {binding.name: binding for binding in listed.bindings} if listed else {}
+    return [
+        look.explanation(event, bindings[verdict.binding])
+        if verdict.outcome == NOT_MATCHED and verdict.binding in bindings and not budget.out_of_time()
+        else verdict_data(verdict)
+        for verdict in matching.verdicts
+    ]
 
 
 def door_budget(ports: Ports, settings: Settings) -> Budget:

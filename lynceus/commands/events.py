@@ -275,6 +275,8 @@ def _explain(asked: Api, options: argparse.Namespace, out: Output) -> int:
     out.data({**told, "submissions": head.get("submissions", [])})
     sender = f"{head.get('client') or head['account']} {head.get('eventType', '')}".rstrip()
     out.line(f"event {event}  {head['receivedAt'][:19]}Z  {sender}")
+    if head.get("note"):
+        out.line(f"{head['note']}: {reasons.reason(head['note']).means}", colour="yellow")
     if told.get("note"):
         out.line(told["note"], colour="yellow")
     submissions = {
@@ -307,7 +309,7 @@ def _tell_verdict(verdict: dict[str, Any], submission: dict[str, Any] | None, ou
     if submission is not None:
         _tell_submission(submission, out, "  ")
     elif verdict.get("workflow"):
-        out.line(f"  Workflow {verdict['workflow']}: not started: lynceus events replay runs what is missing")
+        out.line(f"  Workflow {verdict['workflow']}: not asked for; lynceus events replay would run it")
     for finding in verdict.get("because", ()):
         out.line(f"  because {finding['said']}")
     advice = [hint for finding in verdict.get("because", ()) if (hint := _advice(finding["source"]))]

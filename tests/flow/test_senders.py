@@ -194,6 +194,16 @@ def test_rule_39_a_dry_run_tells_verdicts_and_workflows_and_starts_nothing() -> 
     assert world.workflows() == []
 
 
+def test_a_dry_run_says_which_comparison_decided() -> None:
+    world = World(binding("release", 'payload.ref == "refs/heads/release"'))
+    set_option(world, verdicts=True)
+
+    told = push(world, [("Lynceus-Dry-Run", "true")])
+
+    [verdict] = told.body["verdicts"]
+    assert 'payload.ref == "refs/heads/release" is false' in verdict["because"][0]["said"]
+
+
 def test_rule_39_a_dry_run_is_recorded_and_claims_nothing() -> None:
     world = World()
     set_option(world, verdicts=True)
