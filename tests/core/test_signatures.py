@@ -612,3 +612,48 @@ def _same_key(changed: str, secret: str) -> bool:
         )
     except ValueError:
         return False
+
+
+@given(at=st.integers(0, 1 << 20), byte=st.integers(0, 255))
+@settings(max_examples=200, deadline=None)
+def test_no_single_byte_change_of_what_sns_signed_is_accepted(at: int, byte: int) -> None:
+    """Blanks between the fields, and the fields that SNS does not sign, may differ; nothing else may."""
+    delivery, known = delivery_of(SNS), clients_of(SNS)
+    pem = str(SNS["config"]["certs"][CERTIFICATE_URL]).encode()
+    body = _with_byte(delivery.body, at, byte)
+    try:
+        found = authenticate(replace(delivery, body=body), known, lambda url: pem)
+    except Unauthenticated:
+        return
+    signed = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type", "Signature")
+    sent = json.loads(delivery.body)
+    assert [found.payload.get(key) for key in signed] == [sent.get(key) for key in signed]
+
+
+_TOKENS = {
+    "gitlab/push": "x-gitlab-token",
+    "bitbucket/repo-push-uuid": "x-hook-uuid",
+    "azuredevops/git.push": "authorization",
+    "eventbridge/ecr-image-push": "x-api-key",
+    "harbor/PUSH_ARTIFACT": "authorization",
+    "cloudevents/structured": "authorization",
+    "generic-token/done": "x-lamp-token",
+    "dockerhub/push": "",  # in the URL
+    "quay/repo_push": "",
+}
+
+
+@pytest.mark.parametrize("name", _TOKENS)
+@given(at=st.integers(0, 1 << 20), byte=st.integers(0, 255))
+@settings(max_examples=60, deadline=None)
+def test_no_single_byte_change_of_a_token_is_accepted(name: str, at: int, byte: int) -> None:
+    request = recorded(SAMPLES / f"{name}.json")
+    delivery, header = delivery_of(request), _TOKENS[name]
+    (value,) = delivery.header_values(header) if header else delivery.query["token"]
+    changed = _with_byte(value.encode(), at, byte).decode("latin-1")
+    if header:
+        headers = [(key, changed if key.lower() == header else old) for key, old in delivery.headers]
+        delivery = replace(delivery, headers=headers)
+    else:
+        delivery = replace(delivery, query={"token": [changed]})
+    assert _accepted(lambda: authenticate(delivery, clients_of(request))) == (changed == value)
