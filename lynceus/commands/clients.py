@@ -95,6 +95,8 @@ class Document:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Document:
         """The document that options and environment name; raises BadRequest for an impossible namespace."""
+        import boto3
+
         from chalicelib.adapters.secrets import secrets_client
 
         found = from_environment()
@@ -102,7 +104,9 @@ class Document:
         namespace = options.namespace or os.environ.get("LYNCEUS_NAMESPACE", "argo")
         if not RFC1123_LABEL.fullmatch(namespace):
             raise BadRequest(f'namespace "{namespace[:80]}" is not a DNS label (RFC 1123)')
-        return cls(secrets_client(settings.region), settings.clients_secret(namespace), namespace)
+        # As where `lynceus deploy` puts the stage: what Lambda calls AWS_REGION has other names for people.
+        region = os.environ.get("AWS_REGION") or boto3.Session().region_name or settings.region
+        return cls(secrets_client(region), settings.clients_secret(namespace), namespace)
 
     def read(self) -> dict[str, Any] | None:
         """The entries, None where there is no document yet; raises ClientError for one that cannot be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from lynceus.output import DONE, USAGE, Output
@@ -42,7 +43,8 @@ def run(options: argparse.Namespace, out: Output) -> int:
     if not all("=" in word for word in options.set):
         out.error("--set takes NAME=VALUE", "for example --set AlarmEmail=ops@example.org")
         return USAGE
-    session = asked(lambda: boto3.Session(profile_name=options.profile, region_name=options.region))
+    region = options.region or os.environ.get("AWS_REGION")
+    session = asked(lambda: boto3.Session(profile_name=options.profile, region_name=region))
     if not session.region_name:
         out.error("no region", "say --region, or set AWS_DEFAULT_REGION or the profile's region")
         return USAGE
@@ -56,7 +58,7 @@ def run(options: argparse.Namespace, out: Output) -> int:
     if options.dry_run:
         return DONE
     url = deployments.deploy(session, planned, out.line)
-    _done(options.stage, variables, url, out)
+    _done(options, variables, url, out)
     return DONE
 
 
@@ -78,7 +80,8 @@ def _show(planned: Any, out: Output) -> None:
         out.line("nothing changes but code and parameters, if those do")
 
 
-def _done(stage: str, variables: dict[str, str], url: str, out: Output) -> None:
+def _done(options: argparse.Namespace, variables: dict[str, str], url: str, out: Output) -> None:
+    stage = options.stage
     namespace = (variables.get("LYNCEUS_NAMESPACES") or "argo").partition(",")[0]
     if not out.human:
         out.data({"stage": stage, "webhookURL": url})
@@ -87,8 +90,7 @@ def _done(stage: str, variables: dict[str, str], url: str, out: Output) -> None:
     out.line(f"webhook URL: {url}{namespace}/")
     out.line("next:")
     out.line("  kubectl apply -k infra/kubernetes")
-    out.line(
-        f"  aws secretsmanager create-secret --name lynceus-{stage}/{namespace}/webhook-clients "
-        """--secret-string '{"github.com": {"type": "github", "secret": "…"}}'"""
-    )
-    out.line(f"  python -m lynceus send github push --to {url}{namespace}/ --secret …")
+    account = f"AWS_PROFILE={options.profile} " if options.profile else ""
+    account += f"AWS_REGION={options.region} " if options.region else ""
+    out.line(f"  {account}python -m lynceus clients put github.com --type github --stage {stage} -n {namespace}")
+    out.line(f"  python -m lynceus send github push --to {url}{namespace}/ --secret-file -")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from lynceus.output import DONE, NO, USAGE, Output
 
@@ -24,7 +25,8 @@ def run(options: argparse.Namespace, out: Output) -> int:
     from lynceus.packaging import deployments
     from lynceus.packaging.stacks import asked
 
-    session = asked(lambda: boto3.Session(profile_name=options.profile, region_name=options.region))
+    region = options.region or os.environ.get("AWS_REGION")
+    session = asked(lambda: boto3.Session(profile_name=options.profile, region_name=region))
     if not session.region_name:
         out.error("no region", "say --region, or set AWS_DEFAULT_REGION or the profile's region")
         return USAGE

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,3 +94,72 @@ def test_a_finished_package_is_offered_where_chalice_looks_for_it(
     offered = projects.offer(packaged("dev"), tmp_path)
     assert offered.name.endswith("-arm64.zip")
     assert [path.name for path in offered.parent.iterdir()] == [offered.name]
+
+
+# The commands write into their checkout, so they get one of their own; moto's account lives as long as the process.
+SESSION = """
+import boto3
+from moto import mock_aws
+from lynceus.__main__ import main
+from tests.infra.clouds import stacks_with_sam
+
+with mock_aws(), stacks_with_sam():
+    eks = boto3.client("eks")
+    eks.create_cluster(name="observatory", roleArn="arn:aws:iam::123456789012:role/eks", resourcesVpcConfig={})
+    for words in (
+        ["deploy", "--cluster", "observatory", "--dry-run"],
+        ["deploy", "--set", "AlarmMail=ops@example.org"],
+        ["deploy"],
+        ["deploy"],
+        ["undeploy", "--yes"],
+    ):
+        print("$", *words, flush=True)
+        print("->", main(words), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_stage_is_planned_deployed_and_taken_away_by_words(tmp_path: Path) -> None:
+    for name in ("app.py", "requirements.txt"):
+        shutil.copy2(ROOT / name, tmp_path)
+    for name in ("chalicelib", "infra", "lynceus", "tests/infra", ".chalice"):
+        left_out = shutil.ignore_patterns("__pycache__", "deployments", "deployed")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=left_out)
+    (tmp_path / "build").mkdir()
+    (ROOT / "build/requirements").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "build/requirements").symlink_to(ROOT / "build/requirements")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    _, dry, mistaken, first, second, gone = done.stdout.split("$ ")
+    assert "account 123456789012, region eu-west-1, stage dev" in dry
+    assert "Ledger" in dry
+    assert "uploading" not in dry
+    assert mistaken.endswith("-> 1\n")
+    assert "there is no parameter AlarmMail" in done.stderr
+    assert "uploading" in first
+    url = first.partition("webhook URL: ")[2].partition("\n")[0]
+    assert url.endswith(".amazonaws.com/lynceus/api/v1/events/argo/")
+    following = first.partition("next:\n")[2].splitlines()
+    assert [line.split()[0] for line in following] == ["kubectl", "python", "python", "->"]
+    assert f"--to {url}" in following[2]
+    assert "nothing changes but code" in second
+    assert "uploading" not in second
+    assert f"webhook URL: {url}" in second
+    assert "table lynceus-dev-ledger" in gone
+    assert all(part.endswith("-> 0\n") for part in (dry, first, second, gone))
