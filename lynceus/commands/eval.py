@@ -1,7 +1,7 @@
 """`lynceus eval`: an expression against an event, as Argo would evaluate it.
 
-The event is a JSON file: either the environment itself (``payload``, ``metadata``, ``discriminator``,
-``namespace``), or any other document, which is then taken for the payload.
+The event is a JSON file: what `lynceus events save` writes, the environment itself (``payload``, ``metadata``,
+``discriminator``, ``namespace``), or any other document, which is then taken for the payload.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def run(options: argparse.Namespace, out: Output) -> int:
     try:
         event = event_of(options.event)
     except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
         out.error(
-            f"{options.event}: {error}", 'a JSON document such as {"payload": {"ref": "refs/heads/main"}}'
+            f"{options.event}: {said}", 'a JSON document such as {"payload": {"ref": "refs/heads/main"}}'
         )
         return USAGE
     try:
@@ -49,7 +50,8 @@ def run(options: argparse.Namespace, out: Output) -> int:
     except ExpressionError as error:
         place = {"line": error.line, "column": error.column} if error.line else {}
         out.data({"error": error.kind, "message": error.message, **place, "hint": error.hint})
-        out.error(f"{error.kind}: {error.message}{error.snippet}", error.hint)
+        hint = error.hint or ("there is no event: say --event FILE" if options.event is None else "")
+        out.error(f"{error.kind}: {error.message}{error.snippet}", hint)
         return NO
     kind = expressions.go_type(value)
     try:
@@ -78,7 +80,7 @@ def selected(expression: Any, event: dict[str, Any], out: Output) -> int:
 
 
 def event_of(name: str | None) -> dict[str, Any]:
-    """The environment in a file; raises OSError and ValueError."""
+    """The environment in a file; raises OSError, ValueError, and BadRequest for a fixture that is none."""
     empty: dict[str, Any] = {"payload": None, "metadata": {}, "discriminator": "", "namespace": ""}
     if name is None:
         return empty
@@ -86,4 +88,9 @@ def event_of(name: str | None) -> dict[str, Any]:
     document = json.loads(text)
     if isinstance(document, dict) and document and set(document) <= set(NAMES):
         return {**empty, **document}
+    if isinstance(document, dict) and "headers" in document and document.keys() & {"payload", "body"}:
+        from chalicelib.core.events import environment
+        from lynceus.savings import event_of_fixture
+
+        return dict(environment(event_of_fixture(document, name)))
     return {**empty, "payload": document}

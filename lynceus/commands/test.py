@@ -70,7 +70,11 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(path: Path) -> list[Any]:
-    documents, unreadable = lints.documents_of(str(path), path.read_text(encoding="utf-8"))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{path} is no UTF-8: {error.reason} at byte {error.start}") from error
+    documents, unreadable = lints.documents_of(str(path), text)
     if unreadable:
         raise BadRequest(f"{path}:{unreadable[0].line}: {unreadable[0].message}")
     return [document.value for document in documents]
