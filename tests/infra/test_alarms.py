@@ -80,7 +80,7 @@ WELL_AND_ILL: dict[str, tuple[Series, Series]] = {
     "cron-missed": ([[]], [[1]]),
     "cron-late": ([[0.1, 2.0]] * 3, [[40.0, 50.0]] * 3),
     "submissions-late": ([[0.5, 3.0]] * 3, [[130.0, 200.0]] * 3),
-    "heartbeat-plan": ([[1]] * 5, [[1], [], [], [], [], []]),
+    "heartbeat-plan": ([[1], [], [1], []], [[1], [], []]),  # within three minutes
     "heartbeat-snapshot": ([[1]] * 5, [[1], [], [], [], [], []]),
     "heartbeat-sweep": ([[1], [], [1], [], []], [[]]),
 }
