@@ -31,6 +31,7 @@ from chalicelib.core.expressions.evaluator import (
     need_item,
     sort_order,
     sorted_by,
+    typed_call,
 )
 from chalicelib.core.expressions.limits import MEMORY_BUDGET, STEPS
 from chalicelib.core.expressions.nodes import (
@@ -417,12 +418,12 @@ class Binder:
 
     def called(self, node: ast.Call) -> Run:
         arguments = [self.cooked(argument) for argument in node.args]
-        function = self.spine(node.func)
+        function, typed = self.spine(node.func), typed_call(self.natures, node)
 
         def called(frame: Frame) -> Any:
             given = [argument(frame) for argument in arguments]
             target = function(frame)
-            return _SKIP if target is _SKIP else operations.call(target, given, frame)
+            return _SKIP if target is _SKIP else operations.call(target, given, frame, typed)
 
         return _placed(offset_of(node) or 0, called)
 

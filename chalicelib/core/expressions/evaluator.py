@@ -37,7 +37,7 @@ from chalicelib.core.expressions.nodes import (
 )
 from chalicelib.core.expressions.operations import Budget, need_bool
 from chalicelib.core.expressions.panics import FunctionError
-from chalicelib.core.expressions.signatures import UNKNOWN
+from chalicelib.core.expressions.signatures import TYPED_CALLS, UNKNOWN, Signature
 from chalicelib.core.expressions.sorting import sort_by
 from chalicelib.core.expressions.values import GroupMap, Meter, equal, is_nil, items_of, key_of
 
@@ -218,7 +218,8 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
     def _eval_call(self, node: ast.Call) -> Any:
         # The arguments come first, even when ``?.`` then skips the call.
         arguments = [self._eval(argument) for argument in node.args]
-        return operations.call(self._eval(node.func), arguments, self.budget)
+        typed = typed_call(self.natures, node)
+        return operations.call(self._eval(node.func), arguments, self.budget, typed)
 
     def _eval_builtin(self, node: Builtin) -> Any:
         loop = self.loops.get(node.name)
@@ -411,6 +412,12 @@ def sorted_by(items: list[Any], keys: list[Any], descending: bool, budget: Budge
     sort_by(made, keys, ordering(descending, budget), budget)
     budget.grow(len(made))
     return made
+
+
+def typed_call(natures: Natures, node: ast.Call) -> Signature | None:
+    """The type of a function that Go calls directly, where it is known; None for a call by reflection."""
+    signature = natures.get(node.func, UNKNOWN).signature
+    return signature if signature is not None and str(signature) in TYPED_CALLS else None
 
 
 def asserted_by(natures: Natures, left: ast.expr, right: ast.expr) -> Callable[[Any], Any] | None:

@@ -18,7 +18,7 @@ from chalicelib.core.expressions import patterns, values
 from chalicelib.core.expressions.durations import Duration
 from chalicelib.core.expressions.limits import MEMORY_BUDGET, STEPS
 from chalicelib.core.expressions.panics import FunctionError
-from chalicelib.core.expressions.signatures import Signature, nature_of
+from chalicelib.core.expressions.signatures import ANY_TYPE, Signature, nature_of
 from chalicelib.core.expressions.times import METHODS, ZERO, Month, Time, Weekday
 from chalicelib.core.expressions.values import (
     INTEGERS,
@@ -473,8 +473,17 @@ def number_range(low: Any, high: Any, budget: Budget) -> Ints:
 # --- calls -------------------------------------------------------------------------------------------------
 
 
-def call(function: Any, arguments: list[Any], budget: Budget) -> Any:
-    """A function value called by reflection: types must fit exactly, nil becomes the zero value."""
+def call(function: Any, arguments: list[Any], budget: Budget, typed: Signature | None = None) -> Any:
+    """A function value called by reflection: types must fit exactly, nil becomes the zero value.
+
+    Not so where its type is one of those that Go calls directly, `typed`: there nil is of no type.
+    """
+    if typed is not None:
+        for value, wanted in reversed(list(zip(arguments, typed.parameters, strict=False))):
+            if wanted != ANY_TYPE and go_type(value) != wanted:
+                raise _wanted(value, wanted)
+        if function is None:
+            raise _wanted(function, str(typed))
     if function is None:
         raise FunctionError("invalid operation: cannot call nil")
     if not isinstance(function, Method):

@@ -348,6 +348,31 @@ VALIDATORS: Final[Mapping[str, Validator]] = {
     "flatten": _takes(_LISTS, _ANYS, "cannot flatten {}"),
 }
 
+# The function types that Go's machine calls without reflection: arguments are asserted there, and nil is none.
+# Source: vm/func_types[generated].go; those without arguments make no difference.
+TYPED_CALLS: Final = frozenset(
+    f"func({parameters}) {result}"
+    for parameters, results in {
+        "time.Duration": ("time.Duration", "time.Time"),
+        "time.Time": ("time.Duration", "bool"),
+        _ANYS: (_ANYS, ANY_TYPE, "map[string]interface {}"),
+        f"{_ANYS}, string": ("string",),
+        "[]string, string": ("string",),
+        ANY_TYPE: (_ANYS, ANY_TYPE, "bool", "float64", "int", "map[string]interface {}", "string"),
+        f"{ANY_TYPE}, {ANY_TYPE}": (_ANYS, ANY_TYPE, "bool", "string"),
+        "bool": ("bool", "float64", "int", "string"),
+        "float64": ("bool", "float64", "int", "string"),
+        "int": ("bool", "float64", "int", "string"),
+        "int, int": ("int", "string"),
+        "int64": ("time.Time",),
+        "string": ("[]string", "bool", "float64", "int", "string"),
+        "string, uint8": ("int",),
+        "string, int": ("int",),
+        "string, string": ("bool", "string"),
+    }.items()
+    for result in results
+)
+
 _PREDICATE = "func(interface {}) bool"
 _LOOP_RESULTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("all", "none", "any", "one"), "bool"),

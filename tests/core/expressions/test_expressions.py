@@ -225,3 +225,23 @@ def test_an_unknown_name_gets_a_hint(source: str, hint: str) -> None:
     assert error.kind == "compile"
     assert hint in error.hint
     assert str(error).endswith(error.hint)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ('date("2026-01-02").Format(payload.nothing)', "interface {} is nil, not string (1:20)"),
+        ('date("2026-01-02").Add(payload.n)', "interface {} is float64, not time.Duration (1:20)"),
+        ('let f = hasPrefix; f("a", "b")', "interface {} is nil, not func(string, string) bool (1:20)"),
+        ('let f = join; f(["a"], "b")', "interface {} is []interface {}, not []string (1:15)"),
+    ],
+)
+def test_a_call_that_go_makes_without_reflection_asserts_its_arguments(source: str, message: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        evaluated(source)
+    assert caught.value.message == f"interface conversion: {message}"
+
+
+def test_a_call_by_reflection_takes_nil_for_the_zero_value() -> None:
+    assert evaluated('date("2026-01-02").AddDate(payload.nothing, 1, 0).Month().String()') == "February"
+    assert evaluated('first([date("2026-01-02")]).Format(payload.nothing)') == ""
