@@ -250,7 +250,8 @@ class Cluster(Protocol):
     def caller(self, authorization: str, namespace: str) -> Account:
         """Who the sender of the Authorization header is, once the cluster lets it list bindings in the namespace.
 
-        Raises Unauthenticated, or Forbidden with the API server's text, as Argo would.
+        Raises Unauthenticated, or Forbidden with the API server's text, as Argo would; Forbidden, too, for whoever is
+        no ServiceAccount of the namespace, since only these are acted for later (rule 16).
         """
 
     def allowed(self, authorization: str, namespace: str, verb: str, resource: str, name: str = "") -> str:

@@ -150,13 +150,10 @@ class Pointer:
     workflow: str
     submission: str
 
-    def to_message(self, tries: int = 0) -> dict[str, Any]:
-        """The message form; `tries` counts short retries of this doorbell."""
-        message: dict[str, Any] = {"v": 1, "kind": "submission", "namespace": self.namespace,
-                                   "workflow": self.workflow, "submission": self.submission}  # fmt: skip
-        if tries:
-            message["tries"] = tries
-        return message
+    def to_message(self) -> dict[str, Any]:
+        """The message form."""
+        return {"v": 1, "kind": "submission", "namespace": self.namespace, "workflow": self.workflow,
+                "submission": self.submission}  # fmt: skip
 
     @staticmethod
     def from_message(message: Mapping[str, Any]) -> Pointer:

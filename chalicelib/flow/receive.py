@@ -368,11 +368,6 @@ def _from_caller(delivery: Delivery, authorization: str, request_id: str, ports:
         if 'User "system:anonymous"' in refusal.message:
             raise Unauthenticated("anonymous", message="Unauthorized") from refusal
         raise
-    if account.namespace != delivery.namespace:
-        raise Forbidden(
-            f'"{account.username}" is no service account of namespace "{delivery.namespace}": '
-            "events are accepted from accounts of the namespace they are sent to"
-        )
     keys = delivery.header_values("idempotency-key")
     if len(keys) > 1:
         raise BadRequest(f"header Idempotency-Key came {len(keys)} times, expected once")

@@ -47,7 +47,7 @@ def work(body: str, ports: Ports, settings: Settings, known: KnownBindings) -> N
             raise BadRequest("message of an unknown version")
         kind = message.get("kind")
         if kind == "submission":
-            task, tries = Pointer.from_message(message), int(message.get("tries") or 0)
+            task = Pointer.from_message(message)
         elif kind not in ("match", "report", "envelope"):
             raise BadRequest(f'message of unknown kind "{str(kind)[:40]}"')
         else:
@@ -67,7 +67,7 @@ def work(body: str, ports: Ports, settings: Settings, known: KnownBindings) -> N
         ports.queue.bury(body, f"{type(error).__name__}: {error}"[:250])
         return
     if kind == "submission":
-        submit(task, tries, ports, settings)
+        submit(task, ports, settings)
     elif arrival is not None:
         arrive(arrival, worker_budget(ports, settings), ports, known)
     elif kind == "match":
@@ -79,7 +79,7 @@ def work(body: str, ports: Ports, settings: Settings, known: KnownBindings) -> N
 # One submission
 
 
-def submit(pointer: Pointer, tries: int, ports: Ports, settings: Settings) -> None:
+def submit(pointer: Pointer, ports: Ports, settings: Settings) -> None:
     """Bring the submission one step further: to its Workflow, to its end, or to its next attempt."""
     submission = ports.ledger.submission(pointer)
     if submission is None:
@@ -90,7 +90,7 @@ def submit(pointer: Pointer, tries: int, ports: Ports, settings: Settings) -> No
         return
     now = ports.clock.now()
     if leased(submission, now):
-        _ring_again(submission, tries, _remaining(submission, now), ports)
+        _ring_again(submission, _remaining(submission, now), ports)
         return
     try:
         if submission.kind == "cron":
@@ -106,7 +106,7 @@ def submit(pointer: Pointer, tries: int, ports: Ports, settings: Settings) -> No
         # Another worker has it. Its outcome, or the sweep, will follow.
         ports.journal.log("submission.contended", submission=submission.id)
     except Postponed as postponed:
-        _postpone(postponed, tries, ports)
+        _postpone(postponed, ports)
 
 
 def _remaining(submission: Submission, now: datetime) -> timedelta:
@@ -173,7 +173,7 @@ def _template(submission: Submission, ports: Ports) -> dict[str, Any]:
         raise Postponed(submission, error) from error
 
 
-def _postpone(postponed: Postponed, tries: int, ports: Ports) -> None:
+def _postpone(postponed: Postponed, ports: Ports) -> None:
     """Write down when it goes on, and ring for it where that is soon (rules 19, 23)."""
     submission, error, failure = postponed.submission, postponed.error, postponed.failure
     now = ports.clock.now()
@@ -208,15 +208,13 @@ def _postpone(postponed: Postponed, tries: int, ports: Ports) -> None:
     if failure.alarm:
         ports.journal.count("operator_needed")
     if soon:
-        _ring_again(waiting, tries, pause, ports)
+        _ring_again(waiting, pause, ports)
 
 
-def _ring_again(submission: Submission, tries: int, pause: timedelta, ports: Ports) -> None:
+def _ring_again(submission: Submission, pause: timedelta, ports: Ports) -> None:
     delay = max(1, min(900, round(pause.total_seconds() + 0.5)))
     try:
-        ports.queue.send(
-            [submission.pointer.to_message(tries + 1)], cron=submission.kind == "cron", delay=delay
-        )
+        ports.queue.send([submission.pointer.to_message()], cron=submission.kind == "cron", delay=delay)
     except LynceusError as error:
         # The sweep has it in the outbox.
         ports.journal.error("queue.away", submission=submission.id, error=error.message)

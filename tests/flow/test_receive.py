@@ -70,6 +70,15 @@ def test_an_unknown_or_impossible_namespace_is_refused_as_argo_refuses_it(namesp
     assert refused.value.body() == {"message": "failed to process webhook request"}
 
 
+@pytest.mark.parametrize("namespace", ["UPPER", "a/b", "", "x" * 64, "argo\n", "../argo"])
+def test_rule_13_what_is_no_name_of_a_namespace_never_becomes_part_of_a_secrets_name(namespace: str) -> None:
+    world = World()
+
+    assert world.send(world.delivery(namespace=namespace)) == 403
+
+    assert sum(world.plan.calls.values()) == 0
+
+
 def test_a_namespace_that_is_not_served_is_refused() -> None:
     world = World(settings=Settings(namespaces=("other",)))
 
