@@ -47,7 +47,7 @@ conformance: $(READY) ## recorded behaviour of Argo, Kubernetes and the senders:
 	@$(BIN)/python -m tests.conformance
 
 bench: $(READY) ## benchmarks: ratios and counts (bench/README.md says how to read them)
-	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in bench/[a-z]*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 
 fuzz: $(READY) ## longer fuzzing of expressions
 	@$(BIN)/python -m tests.fuzz $(FUZZ)
