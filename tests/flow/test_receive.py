@@ -104,6 +104,15 @@ def test_rule_17_a_body_over_the_limit_is_refused_with_the_limit_in_the_message(
     assert "4194304" in refused.value.message
 
 
+def test_rule_17_a_smaller_limit_of_the_stage_holds_for_callers_too() -> None:
+    world = World(settings=Settings(body_limit=100))
+    world.cluster.tokens["t"] = "system:serviceaccount:argo:jenkins"
+    headers = [("Authorization", "Bearer t")]
+
+    assert world.send(world.delivery(body=b" " * 101)) == 413
+    assert world.send(Delivery("argo", "", "POST", headers, {}, b" " * 101, world.clock.now())) == 413
+
+
 def test_rule_1_the_same_delivery_twice_is_one_event() -> None:
     world = World()
 
