@@ -198,12 +198,19 @@ def tell_message(message: str, out: Output, indent: str = "  ") -> None:
         out.line(f"{indent}{line}")
 
 
+def _filled(told: Mapping[str, Any]) -> str:
+    """What to do, with the names of what is told of in place of EVENT and WORKFLOW."""
+    event = told.get("event") or (told.get("cause") if told.get("kind") == "event" else "") or "EVENT"
+    names = {"EVENT": event, "WORKFLOW": told.get("workflow") or "WORKFLOW"}
+    return re.sub(r"\b(EVENT|WORKFLOW)\b", lambda found: names[found[1]], str(told["do"]))
+
+
 def tell_reason(told: Mapping[str, Any], out: Output, indent: str = "  ") -> None:
     """Say what a reason means, what to do about it, and where its paragraph is."""
     tell_message(told.get("message", ""), out, indent)
     if told.get("means"):
         out.line(f"{indent}{told['means']}", colour="dim")
     if told.get("do"):
-        out.line(f"{indent}do: {told['do']}")
+        out.line(f"{indent}do: {_filled(told)}")
     if told.get("reason"):
         out.line(f"{indent}see: {WHY}#{told['reason']}", colour="dim")

@@ -1,7 +1,8 @@
 """Every reason we ever give, as one table: a short code, what it means, what to do.
 
 A code stands in verdicts, submissions, log lines and answers, and is the anchor of its paragraph in
-docs/why-did-it-not-run.md. Codes are never renamed; a new one is a new row.
+docs/why-did-it-not-run.md. Codes are never renamed; a new one is a new row. In what to do, EVENT and WORKFLOW stand
+for an id and a name, which the command line fills in where it knows them.
 """
 
 from __future__ import annotations
@@ -29,20 +30,24 @@ def _reason(code: str, means: str, do: str = "") -> str:
 # What a binding said to an event.
 MATCHED = _reason("matched", "the selector is true and a Workflow follows")
 SELECTOR_FALSE = _reason(
-    "selector-false", "the selector is false for this event", "look at the comparison that decided"
+    "selector-false",
+    "the selector is false for this event",
+    "if it should be true: mend it, then lynceus events replay EVENT",
 )
 SELECTOR_ERROR = _reason(
     "selector-error",
     "the selector does not compile or failed on this event",
-    "mend the selector, then replay the event",
+    "mend the selector, then lynceus events replay EVENT",
 )
 RENDER_ERROR = _reason(
     "render-error",
     "a name, label, annotation or parameter could not be made from the event",
-    "mend the expression named in the message, then replay the event",
+    "mend the expression named in the message, then lynceus events replay EVENT",
 )
 BINDING_MALFORMED = _reason(
-    "binding-malformed", "the object is no usable WorkflowEventBinding", "mend the field named in the message"
+    "binding-malformed",
+    "the object is no usable WorkflowEventBinding",
+    "mend the field named in the message, then lynceus events replay EVENT",
 )
 NOTHING_TO_SUBMIT = _reason(
     "nothing-to-submit",
@@ -50,7 +55,9 @@ NOTHING_TO_SUBMIT = _reason(
     "add spec.submit if a Workflow was expected",
 )
 DEFERRED = _reason(
-    "deferred", "the time at the door ran out before this binding was asked; the worker asks it"
+    "deferred",
+    "the time at the door ran out before this binding was asked; the worker asks it",
+    "nothing: it is asked within a minute or so",
 )
 BUDGET_EXHAUSTED = _reason(
     "budget-exhausted",
@@ -74,7 +81,7 @@ EXISTED = _reason("existed", "the Workflow was there already, made by an earlier
 IN_DOUBT = _reason(
     "in-doubt",
     "an attempt ended without a word and its Workflow is not there; lynceus.dev/on-doubt says skip",
-    "look whether it ran, then replay",
+    "look whether it ran; if not: lynceus events replay EVENT",
 )
 NAME_TAKEN = _reason(
     "name-taken",
@@ -82,17 +89,19 @@ NAME_TAKEN = _reason(
     "make metadata.name in the binding unique per event",
 )
 TEMPLATE_NOT_FOUND = _reason(
-    "template-not-found", "the WorkflowTemplate does not exist", "create the template, then replay"
+    "template-not-found",
+    "the WorkflowTemplate does not exist",
+    "create the template, then lynceus dlq redrive WORKFLOW",
 )
 TEMPLATE_NOT_MANAGED = _reason(
     "template-not-managed",
     "the template's instance id is not ours",
-    "label the template with this installation's instance id",
+    "label the template with this installation's instance id, then lynceus dlq redrive WORKFLOW",
 )
 NOT_ALLOWED = _reason(
     "not-allowed",
     "the caller's own account may not do this in the cluster",
-    "grant the account get on the template and create on workflows",
+    "grant the account get on the template and create on workflows, then lynceus dlq redrive WORKFLOW",
 )
 ACCOUNT_GONE = _reason(
     "account-gone",
@@ -102,14 +111,20 @@ ACCOUNT_GONE = _reason(
 CLIENT_REVOKED = _reason(
     "client-revoked",
     "the webhook client was removed after the event was accepted",
-    "add the client again and replay, if the event is wanted",
+    "if the event is wanted: add the client again, then lynceus dlq redrive WORKFLOW",
 )
 INVALID = _reason(
     "invalid", "the API server refuses the Workflow as it is", "mend the template or the binding, then replay"
 )
 TOO_LARGE = _reason("too-large", "the Workflow is larger than the cluster keeps", "pass less of the payload")
-NAMESPACE_GONE = _reason("namespace-gone", "the namespace is gone or going", "recreate it and replay")
-EXPIRED = _reason("expired", "older than lynceus.dev/expire-after when its turn came")
+NAMESPACE_GONE = _reason(
+    "namespace-gone", "the namespace is gone or going", "recreate it, then lynceus dlq redrive WORKFLOW"
+)
+EXPIRED = _reason(
+    "expired",
+    "older than lynceus.dev/expire-after when its turn came",
+    "if it is wanted all the same: lynceus events replay EVENT --force",
+)
 
 # Why a submission waits.
 CLUSTER_AWAY = _reason(
@@ -120,7 +135,7 @@ QUOTA = _reason("quota", "a quota of the namespace is used up", "raise the quota
 RIGHTS_MISSING = _reason(
     "rights-missing",
     "our own function may not do this in the cluster",
-    "apply infra/kubernetes/rbac.yaml; it is tried again",
+    "lynceus doctor names the right and the command that gives it; it is tried again",
 )
 WEBHOOK_FAILING = _reason(
     "webhook-failing",
@@ -134,6 +149,7 @@ GRACE = _reason("grace", "refused, and tried twice more within a minute in case 
 BINDINGS_UNKNOWN = _reason(
     "bindings-unknown",
     "no list of bindings was ever read for the namespace; the event is kept until there is one",
+    "lynceus doctor says why",
 )
 
 # What became of a run of a CronWorkflow.

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.core import reasons
+from chalicelib.core.bindings import NOT_MATCHED
 from chalicelib.core.errors import LynceusError, NotFound, Unavailable
 from lynceus import api, savings
 from lynceus.api import Api, at_least
@@ -273,28 +274,36 @@ def _explain(asked: Api, options: argparse.Namespace, out: Output) -> int:
     told = asked.get("events", event, "explain", **query)
     head = asked.get("events", event)
     out.data({**told, "submissions": head.get("submissions", [])})
-    sender = f"{head.get('client') or head['account']} {head.get('eventType', '')}".rstrip()
-    out.line(f"event {event}  {head['receivedAt'][:19]}Z  {sender}")
-    if head.get("note"):
-        out.line(f"{head['note']}: {reasons.reason(head['note']).means}", colour="yellow")
-    if told.get("note"):
-        out.line(told["note"], colour="yellow")
+    _tell_event(head, told, out)
     submissions = {
         each["id"]: each
         for each in head.get("submissions", ())
         if not options.binding or each["source"] == options.binding
     }
-    for verdict in told["verdicts"]:
-        _tell_verdict(verdict, submissions.pop(verdict.get("submission", ""), None), out)
-    if not told["verdicts"]:
-        out.line(
-            "no verdict is kept" if told["as"] == "stored" else "the namespace has no WorkflowEventBinding"
-        )
+    # What ran, and what went wrong, before what merely was not meant.
+    for verdict in sorted(told["verdicts"], key=lambda verdict: verdict.get("outcome") == NOT_MATCHED):
+        submission = submissions.pop(verdict.get("submission", ""), None)
+        _tell_verdict({"event": event, **verdict}, submission, out)
     if submissions:
         out.line()
     for submission in submissions.values():
         _tell_submission(submission, out)
     return DONE
+
+
+def _tell_event(head: dict[str, Any], told: dict[str, Any], out: Output) -> None:
+    sender = f"{head.get('client') or head['account']} {head.get('eventType', '')}".rstrip()
+    out.line(f"event {head['id']}  {head['receivedAt'][:19]}Z  {sender}")
+    if head.get("note"):
+        out.line(f"{head['note']}: {reasons.reason(head['note']).means}", colour="yellow")
+    if head.get("waiting"):
+        out.line(f"{reasons.DEFERRED}: {reasons.reason(reasons.DEFERRED).means}", colour="yellow")
+    if told.get("note"):
+        out.line(told["note"], colour="yellow")
+    if told["as"] == "stored":
+        out.line(f"verdicts {_counts(head) or 'none'}")
+    elif not told["verdicts"]:
+        out.line("the namespace has no WorkflowEventBinding")
 
 
 _COLOURS = {"matched": "green", "not-matched": "blue", "error": "red", "undecidable": "yellow"}
@@ -315,6 +324,8 @@ def _tell_verdict(verdict: dict[str, Any], submission: dict[str, Any] | None, ou
     advice = [hint for finding in verdict.get("because", ()) if (hint := _advice(finding["source"]))]
     if advice:
         verdict = {**verdict, "do": "; ".join(advice)}
+    if outcome == NOT_MATCHED and verdict.get("because"):
+        verdict = {**verdict, "means": ""}  # said already
     if outcome != "matched":
         api.tell_reason(verdict, out)
 
