@@ -177,11 +177,11 @@ def sweep(ports: Ports) -> None:
 
 
 def paced(entries: Sequence[Outstanding]) -> list[Outstanding]:
-    """Those to ring for now, oldest first in each namespace, the namespaces in turn (rule 28)."""
-    waiting: dict[str, list[Outstanding]] = defaultdict(list)
+    """Those to ring for now, oldest first in each namespace, namespaces and cron in turn (rules 20, 28)."""
+    waiting: dict[tuple[str, str], list[Outstanding]] = defaultdict(list)
     for entry in entries:
         # Of an event whose bindings are still to be asked the key does not tell the namespace.
-        waiting[entry.pointer.namespace if entry.pointer else ""].append(entry)
+        waiting[entry.kind, entry.pointer.namespace if entry.pointer else ""].append(entry)
     turns = zip_longest(*(each[:NAMESPACE_LIMIT] for each in waiting.values()))
     return [entry for turn in turns for entry in turn if entry is not None][:SWEEP_LIMIT]
 

@@ -73,26 +73,28 @@ def test_rule_12_a_namespace_that_refuses_us_does_not_keep_the_others_from_being
     assert health.cluster_up
 
 
-def test_rule_28_one_namespaces_backlog_keeps_no_other_namespace_waiting() -> None:
+def test_rules_20_and_28_one_namespaces_backlog_keeps_no_other_namespace_and_no_cron_run_waiting() -> None:
     world = World()
     now = world.clock.now()
 
-    def waiting(namespace: str, number: int, due: datetime) -> Submission:
-        name = f"w{number}"
+    def waiting(namespace: str, number: int, due: datetime, kind: str = "event") -> Submission:
+        name = f"{kind}-{number}"
         return Submission(
-            id=digest_of(namespace, name), kind="event", namespace=namespace, workflow=name, cause="e",
+            id=f"{kind}-{digest_of(namespace, name)}", kind=kind, namespace=namespace, workflow=name, cause="e",
             source="b", received_at=now, progress=Progress(due=due),
         )  # fmt: skip
 
     for number in range(6000):
         world.ledger.begin_run(waiting("busy", number, now - timedelta(hours=2)))
     world.ledger.begin_run(waiting("quiet", 0, now - timedelta(minutes=1)))
+    world.ledger.begin_run(waiting("busy", 0, now - timedelta(seconds=1), "cron"))
 
     world.tick()
 
-    rung = Counter(message.body["namespace"] for message in world.queue.messages)
-    assert rung["quiet"] == 1
-    assert 0 < rung["busy"] <= 16 * 100
+    rung = Counter((message.body["namespace"], message.cron) for message in world.queue.messages)
+    assert rung["quiet", False] == 1
+    assert 0 < rung["busy", False] <= 16 * 100
+    assert rung["busy", True] == 1
 
 
 def test_rule_36_the_heartbeat_tells_how_long_ago_the_tick_ran() -> None:
