@@ -340,6 +340,12 @@ def test_a_private_cluster_needs_no_nat(resources: dict[str, Any], merged: dict[
         assert function["VpcConfig"]["Fn::If"][0] == "InVpc"
 
 
+def test_only_functions_in_a_vpc_have_a_policy_of_aws(merged: dict[str, Any]) -> None:
+    for found in of_kind(as_deployed(merged, "dev"), "AWS::IAM::Role").values():
+        needed = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+        assert found["ManagedPolicyArns"] == {"Fn::If": ["InVpc", [needed], {"Ref": "AWS::NoValue"}]}
+
+
 def test_access_entries_name_the_groups_of_the_cluster_roles(merged: dict[str, Any]) -> None:
     groups = {
         entry["PrincipalArn"]["Fn::GetAtt"][0]: entry["KubernetesGroups"]
