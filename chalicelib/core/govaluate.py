@@ -1,6 +1,6 @@
 """govaluate, the language of the second stage of `when`: an expression without variables, to a value.
 
-Argo first puts text in the place of every ``{{…}}`` (`templates`) and hands what results to this small language.
+Argo first puts text in the place of every ``{{…}}`` (`substitutions`) and hands what results to this small language.
 It has numbers (all float64), strings, bools, lists and nil; a string that reads as a date is a number, its Unix
 time. Words are variables, and none is defined here: hence the quotes in ``'{{cronworkflow.name}}' == 'x'``.
 

@@ -200,7 +200,8 @@ def load_zone(name: str) -> tzinfo:
     """The time zone of that IANA name; raises ScheduleError in the words of Go's time.LoadLocation.
 
     Empty and ``Local`` are UTC: the local zone of the controller's container. As in Go the system's zone database
-    comes first; where there is none, as in Lambda, it is the tzdata package's.
+    comes first, and without one the tzdata package's. Deployed functions read the package alone (PYTHONTZPATH is empty
+    in .chalice/config.json), so that a runtime's image does not decide what a zone's rules are.
     """
     if name in ("", "UTC", "Local"):
         return UTC
