@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lynceus.local.kubernetes.statuses import Named, Refusal, bad_request, forbidden, go_quoted
-from lynceus.local.kubernetes.tokens import User, service_account_groups, service_account_of
+from lynceus.local.kubernetes.tokens import ANONYMOUS, User, service_account_groups, service_account_of
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 
@@ -313,8 +313,9 @@ def _identity(wanted: User, verb: str, *, legacy: bool) -> Iterator[Attributes]:
 
 
 def _with_default_groups(wanted: User, account: tuple[str, str] | None) -> User:
-    """An account brings its groups unless groups were asked for; everybody known is authenticated."""
+    """An account brings its groups unless groups were asked for; everybody is authenticated, or anonymous, or said."""
     groups = wanted.groups or (service_account_groups(account[0]) if account else ())
-    if wanted.name != "system:anonymous" and "system:authenticated" not in groups:
-        groups = (*groups, "system:authenticated")
+    if not {"system:authenticated", "system:unauthenticated"} & set(groups):
+        own = "system:unauthenticated" if wanted.name == ANONYMOUS.name else "system:authenticated"
+        groups = (*groups, own)
     return replace(wanted, groups=groups)

@@ -38,13 +38,15 @@ from lynceus.local.kubernetes.resources import (
 from lynceus.local.kubernetes.statuses import (
     Refusal,
     bad_request,
+    invalid,
+    invalid_value,
     method_not_allowed,
     no_such_resource,
     not_found,
     not_supported_on,
     unauthorized,
 )
-from lynceus.local.kubernetes.stores import Store, encode
+from lynceus.local.kubernetes.stores import Store, encode, key_of
 from lynceus.local.kubernetes.tokens import ANONYMOUS, ISSUER, TokenError, Tokens, User
 from lynceus.local.kubernetes.writings import Writer
 
@@ -306,6 +308,7 @@ class Api:
 
     def _token(self, call: Call) -> Response:
         options = options_of(call.request, "CreateOptions")
+        self._writer.admit(call, {"name": call.name})
         account = self.store.get("serviceaccounts", call.key)
         if account is None:
             raise not_found(call.resource.named(call.name))
@@ -317,6 +320,13 @@ class Api:
         )
         inner = replace(call, resource=as_request)
         request = read_object(inner, options)
+        for name, wanted in (("name", call.name), ("namespace", call.namespace)):
+            said = request["metadata"].get(name) or wanted
+            if said != wanted:
+                detail = f"must match the service account {name} if specified"
+                raise invalid(
+                    as_request.kind_named(call.name), [invalid_value(f"metadata.{name}", said, detail)]
+                )
         made = reviews.request_token(
             request,
             call.namespace,
@@ -324,6 +334,7 @@ class Api:
             self.tokens,
             lambda sent: self._managed(inner, sent, options),
             self._clock(),
+            lambda name: self.store.get("secrets", key_of(call.namespace, name)),
         )
         return answer(201, made)
 

@@ -168,7 +168,7 @@ def read_yaml(body: bytes) -> tuple[Any, list[str]]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unreadable(f"yaml: {' '.join(str(error).split())}") from None
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call] - a method without types
+        loader.dispose()
     _check_size(value)
     doubled = sorted(loader.doubled, key=lambda line: int(line.split(":")[0].removeprefix("line ")))
     return _string_keys(value), ["yaml: unmarshal errors:\n  " + "\n  ".join(doubled)] if doubled else []

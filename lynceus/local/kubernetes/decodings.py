@@ -119,6 +119,8 @@ def _decode_metadata(call: Call, value: Object) -> list[str]:
     misfits.fill_nulls(metadata, objects.METADATA)
     for name in [name for name, item in metadata.items() if item in (None, "", [], {})]:
         del metadata[name]
+    if metadata.get("generation") == 0:
+        del metadata["generation"]  # protobuf writes the number that says nothing
     return schemas.prune(metadata, objects.METADATA, path="metadata")
 
 
@@ -177,7 +179,7 @@ _STEPS: Final = {
             "op": {"type": "string"},
             "path": {"type": "string"},
             "from": {"type": "string"},
-            "value": {},
+            "value": {"x-kubernetes-preserve-unknown-fields": True},
         },
     },
 }

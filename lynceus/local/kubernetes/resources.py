@@ -79,9 +79,10 @@ class Resource:
 
     @cached_property
     def typed_schema(self) -> dict[str, Any]:
-        """The schema with metadata described, which CRDs leave to the server."""
-        properties = self.schema.get("properties") or {}
-        return self.schema | {"properties": properties | {"metadata": kinds.schema("ObjectMeta")}}
+        """The schema with what every object has described, which CRDs may leave to the server."""
+        text = {"type": "string"}
+        everywhere = {"apiVersion": text, "kind": text, "metadata": kinds.schema("ObjectMeta")}
+        return self.schema | {"properties": (self.schema.get("properties") or {}) | everywhere}
 
 
 def _built_in(row: str) -> Resource:

@@ -15,10 +15,12 @@ from lynceus.local.kubernetes.statuses import (
     Cause,
     Named,
     bad_request,
+    conflict,
     go_quoted,
     invalid,
     invalid_unshown,
     invalid_value,
+    not_found,
 )
 from lynceus.local.kubernetes.tokens import AUDIENCES, SHORTEST, TokenError, Tokens, User
 
@@ -69,8 +71,7 @@ def _check(spec: Object, *, needs_user: bool) -> list[Cause]:
     causes: list[Cause] = []
     resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if resource is not None and other is not None:
-        shown = f'{{"Path":{go_quoted(other.get("path", ""))},"Verb":{go_quoted(other.get("verb", ""))}}}'
-        detail = f"{shown}: cannot be specified in combination with resourceAttributes"
+        detail = f"{_shown_path(other)}: cannot be specified in combination with resourceAttributes"
         causes.append(invalid_unshown("spec.nonResourceAttributes", detail))
     if resource is None and other is None:
         detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
@@ -80,17 +81,40 @@ def _check(spec: Object, *, needs_user: bool) -> list[Cause]:
     return causes
 
 
+def _check_local(spec: Object, namespace: str) -> list[Cause]:
+    causes: list[Cause] = []
+    resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if resource is not None and resource.get("namespace", "") != namespace:
+        where = resource.get("namespace", "")
+        causes.append(
+            invalid_value("spec.resourceAttributes.namespace", where, "must match metadata.namespace")
+        )
+    if other is not None:
+        detail = f"{_shown_path(other)}: disallowed on this kind of request"
+        causes.append(invalid_unshown("spec.nonResourceAttributes", detail))
+    return causes
+
+
+def _shown_path(attributes: Object) -> str:
+    path, verb = (go_quoted(attributes.get(name, "")) for name in ("path", "verb"))
+    return f'{{"Path":{path},"Verb":{verb}}}'
+
+
 def review_access(review: Object, authorizer: Authorizer, user: User, *, namespace: str = "") -> None:
     """The three forms of SubjectAccessReview: may they?"""
     kind = review["kind"]
     spec: Object = review.get("spec") or {}
     own = kind == "SelfSubjectAccessReview"
     causes = _check(spec, needs_user=not own)
-    where = (spec.get("resourceAttributes") or {}).get("namespace", "")
-    if kind == "LocalSubjectAccessReview" and where != namespace:
-        causes.append(
-            invalid_value("spec.resourceAttributes.namespace", where, "must match metadata.namespace")
-        )
+    local = kind == "LocalSubjectAccessReview"
+    metadata = {
+        name: value for name, value in review["metadata"].items() if not (local and name == "namespace")
+    }
+    if metadata:
+        detail = "must be empty except for namespace" if local else "must be empty"
+        causes.append(invalid_value("metadata", review["metadata"], detail))
+    if local:
+        causes += _check_local(spec, namespace)
     if causes:
         # The server leaves the kind out here.
         raise invalid(Named(_AUTHORIZATION, ""), causes)
@@ -121,6 +145,27 @@ def review_rules(review: Object, authorizer: Authorizer, user: User) -> None:
     review["status"] = {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
 
 
+def _bound_secret(account: str, bound: Object, find: Callable[[str], Object | None]) -> Object:
+    """The Secret that a token is to live and die with; raises Refusal 400, 404 or 409."""
+    group, _, version = bound.get("apiVersion", "").rpartition("/")
+    kind, name = bound.get("kind", ""), bound.get("name", "")
+    if group or kind not in ("Secret", "Pod", "Node"):
+        raise bad_request(
+            f"cannot bind token for serviceaccount {go_quoted(account)} to type {group}/{version}, Kind={kind}"
+        )
+    secret = find(name) if kind == "Secret" else None
+    if secret is None:  # there are no pods and nodes here
+        raise not_found(Named("", f"{kind.lower()}s", name))
+    uid = bound.get("uid", "")
+    if uid and uid != secret["metadata"]["uid"]:
+        raise conflict(
+            Named("", kind, name),
+            f"the UID in the bound object reference ({uid}) does not match the UID in record. "
+            "The object might have been deleted and then recreated",
+        )
+    return secret
+
+
 def request_token(
     request: Object,
     namespace: str,
@@ -128,8 +173,12 @@ def request_token(
     tokens: Tokens,
     managed: Callable[[Object], list[Object]],
     now: float,
+    find: Callable[[str], Object | None],
 ) -> Object:
-    """TokenRequest: a new token for the account; `managed` makes the managedFields of the request as sent."""
+    """TokenRequest: a new token for the account.
+
+    `managed` makes the managedFields of the request as sent, `find` gives a Secret of the namespace.
+    """
     spec: Object = request.get("spec") or {}
     seconds = spec.get("expirationSeconds")
     seconds = DEFAULT_SECONDS if seconds is None else seconds
@@ -148,8 +197,10 @@ def request_token(
         )
     if causes:
         raise invalid(Named(_AUTHENTICATION, "TokenRequest"), causes)
+    bound = spec.get("boundObjectRef")
+    secret = _bound_secret(account["metadata"]["name"], bound, find) if bound else None
     audiences = spec.get("audiences") or list(AUDIENCES)
-    token, ends = tokens.issue(namespace, account, seconds, audiences)
+    token, ends = tokens.issue(namespace, account, seconds, audiences, secret)
     metadata = account["metadata"]
     return {
         "kind": "TokenRequest",
@@ -164,7 +215,7 @@ def request_token(
         "spec": {
             "audiences": audiences,
             "expirationSeconds": seconds,
-            "boundObjectRef": spec.get("boundObjectRef"),
+            "boundObjectRef": bound,
         },
         "status": {"token": token, "expirationTimestamp": timestamp(ends)},
     }

@@ -18,6 +18,7 @@ from lynceus.local.kubernetes.statuses import (
     forbidden_field,
     invalid_value,
     required,
+    too_long,
     unsupported,
 )
 
@@ -81,17 +82,55 @@ def _fill_secret(instance: Object) -> None:
     instance["type"] = instance.get("type") or "Opaque"
 
 
-def _check_keys(instance: Object) -> list[Cause]:
-    return [
-        invalid_value(f"{field}[{key}]", key, _DATA_KEY_RULE)
-        for field in ("data", "binaryData")
-        for key in instance.get(field) or {}
-        if not _DATA_KEY.match(key)
-    ]
+def _key_faults(key: str) -> list[str]:
+    faults = ["must be no more than 253 characters"] if len(key) > 253 else []
+    if not _DATA_KEY.match(key):
+        faults.append(_DATA_KEY_RULE)
+    elif key in (".", ".."):
+        faults.append(f"must not be '{key}'")
+    elif key.startswith(".."):
+        faults.append("must not start with '..'")
+    return faults
+
+
+def _check_config_map(instance: Object) -> list[Cause]:
+    text, binary = instance.get("data") or {}, instance.get("binaryData") or {}
+    causes: list[Cause] = []
+    for field, mine, name, other in (
+        ("data", text, "binaryData", binary),
+        ("binaryData", binary, "data", text),
+    ):
+        for key in mine:
+            faults = _key_faults(key) + ([f"duplicate of key present in {name}"] if key in other else [])
+            causes += [invalid_value(f"{field}[{key}]", key, fault) for fault in faults]
+    if sum(len(value.encode()) for value in text.values()) + _decoded_size(binary) > _LARGEST_DATA:
+        causes.append(too_long("[]", _LARGEST_DATA))
+    return causes
+
+
+def _decoded_size(encoded: dict[str, str]) -> int:
+    return sum(len(value.rstrip("=")) * 3 // 4 for value in encoded.values())
+
+
+_LARGEST_DATA: Final = 1 << 20  # bytes of all values together
+# type of a Secret → the keys it must have, or one of which it must have
+_NEEDED: Final[dict[str, tuple[tuple[str, ...], bool]]] = {
+    "kubernetes.io/dockercfg": ((".dockercfg",), True),
+    "kubernetes.io/dockerconfigjson": ((".dockerconfigjson",), True),
+    "kubernetes.io/basic-auth": (("username", "password"), False),
+    "kubernetes.io/ssh-auth": (("ssh-privatekey",), True),
+    "kubernetes.io/tls": (("tls.crt", "tls.key"), True),
+}
 
 
 def _check_secret(instance: Object) -> list[Cause]:
-    causes = _check_keys(instance)
+    data = instance.get("data") or {}
+    causes = [invalid_value(f"data[{key}]", key, fault) for key in data for fault in _key_faults(key)]
+    if _decoded_size(data) > _LARGEST_DATA:
+        causes.append(too_long("data", _LARGEST_DATA))
+    keys, all_of_them = _NEEDED.get(instance.get("type", ""), ((), True))
+    if all_of_them or not any(key in data for key in keys):
+        causes += [required(f"data[{key}]") for key in keys if key not in data]
     annotations = instance["metadata"].get("annotations") or {}
     if instance.get("type") == SA_TOKEN and not annotations.get(SA_NAME):
         causes.append(required(f"metadata.annotations[{SA_NAME}]"))
@@ -312,7 +351,7 @@ def accept_definition(instance: Object, now: str) -> None:
 STRATEGIES: Final[dict[str, Strategy]] = {
     "namespaces": Strategy("label", _fill_namespace, _prepare_namespace, ("spec", "status")),
     "serviceaccounts": Strategy(returns_deleted=True),
-    "configmaps": Strategy(check=_check_keys, check_change=_check_frozen),
+    "configmaps": Strategy(check=_check_config_map, check_change=_check_frozen),
     "secrets": Strategy(fill=_fill_secret, check=_check_secret, check_change=_check_secret_change),
     "events": Strategy("any", check=_check_event, create_on_update=True),
     f"roles.{_RBAC}": Strategy(

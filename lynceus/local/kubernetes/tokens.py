@@ -197,21 +197,29 @@ class Tokens:
         return self._signer.sign(claims)
 
     def issue(
-        self, namespace: str, account: dict[str, Any], seconds: int, audiences: Iterable[str]
+        self,
+        namespace: str,
+        account: dict[str, Any],
+        seconds: int,
+        audiences: Iterable[str],
+        secret: dict[str, Any] | None = None,
     ) -> tuple[str, int]:
-        """A service account's token and the Unix second of its end."""
+        """A service account's token and the Unix second of its end; bound to a Secret, it ends with that too."""
         now = int(self._clock())
         metadata = account["metadata"]
+        own: dict[str, Any] = {
+            "namespace": namespace,
+            "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
+        }
+        if secret is not None:
+            own["secret"] = {name: secret["metadata"][name] for name in ("name", "uid")}
         claims = {
             "aud": list(audiences),
             "exp": now + seconds,
             "iat": now,
             "iss": ISSUER,
             "jti": str(uuid.uuid4()),
-            "kubernetes.io": {
-                "namespace": namespace,
-                "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
-            },
+            "kubernetes.io": own,
             "nbf": now,
             "sub": f"system:serviceaccount:{namespace}:{metadata['name']}",
         }
@@ -243,6 +251,11 @@ class Tokens:
         account = own.get("serviceaccount") or {}
         namespace, name = str(own.get("namespace")), str(account.get("name"))
         uid = self._account_uid(namespace, name, str(account.get("uid")))
+        secret = own.get("secret")
+        if secret:
+            found = self._find("secrets", f"{namespace}/{secret.get('name')}")
+            if found is None or found["metadata"]["uid"] != secret.get("uid"):
+                raise _because("service account token has been invalidated")
         extra = {"authentication.kubernetes.io/credential-id": (f"JTI={claims.get('jti')}",)}
         return service_account_user(namespace, name, uid, extra), held
 

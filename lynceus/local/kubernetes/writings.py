@@ -83,7 +83,7 @@ class Writer:
         options = options_of(call.request, "CreateOptions")
         instance = read_object(call, options)
         match_namespace(call, instance["metadata"])
-        self._admit(call, instance["metadata"])
+        self.admit(call, instance["metadata"])
         created = self._create_object(call, instance, options)
         return self._reader.show(call, 201, created)
 
@@ -122,7 +122,7 @@ class Writer:
         objects.prepare_create(instance, uid=str(uuid.uuid4()), now=now, generation=generation)
         call.strategy.prepare(instance)
 
-    def _admit(self, call: Call, metadata: Object) -> None:
+    def admit(self, call: Call, metadata: Object) -> None:
         """Raises Refusal when the namespace takes no new objects."""
         if not call.resource.namespaced:
             return
@@ -232,7 +232,7 @@ class Writer:
         match_url(call, metadata)
         existing = self._store.get(call.resource.store, call.key)
         if existing is None and call.strategy.create_on_update and not metadata.get("resourceVersion"):
-            self._admit(call, metadata)
+            self.admit(call, metadata)
             created = self._create_object(call, instance, options)
             return self._reader.show(call, 201, created)
         if existing is None:
@@ -406,7 +406,7 @@ class Writer:
                 asked = wanted["metadata"].get("uid", "")
                 detail = f"uid mismatch: the provided object specified uid {asked}, and no existing object was found"
                 raise conflict(resource.named(call.name), detail)
-            self._admit(call, merged["metadata"])
+            self.admit(call, merged["metadata"])
             created = self._create_applied(call, merged, managed, options)
             return self._reader.show(call, 201, created)
         merged["metadata"] = merged["metadata"] | {
@@ -440,6 +440,10 @@ class Writer:
             if unfit:
                 raise unexplained(unfit)
             options = value or {}
+            kind = options.get("kind") or "DeleteOptions"
+            if kind != "DeleteOptions":
+                version = options.get("apiVersion", "")
+                raise unexplained(f'no kind "{kind}" is registered for version "{version}" in scheme')
         else:
             request.number("gracePeriodSeconds")
             if request.parameter("uid"):
@@ -495,27 +499,23 @@ class Writer:
     def _remove(self, call: Call, existing: Object, options: Object) -> Object | None:
         """Delete the object, or mark it as being deleted and return it while something still holds it."""
         metadata = existing["metadata"]
-        held = list(metadata.get("finalizers") or ())
-        policy = options.get("propagationPolicy")
-        extra = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy or "")
-        if options.get("orphanDependents"):
-            extra = "orphan"
-        if extra and extra not in held:
-            held.append(extra)
+        held = _held(metadata.get("finalizers") or [], options)
         is_namespace = call.resource.store == "namespaces"
         if not held and not (is_namespace and (existing.get("spec") or {}).get("finalizers")):
             if not options["dryRun"]:
                 self._end(call)
             return None
-        if metadata.get("deletionTimestamp"):
-            return existing
-        marked = dict(metadata) | {"deletionTimestamp": objects.timestamp(self._clock())}
+        marked = {name: value for name, value in metadata.items() if name != "finalizers"}
         if held:
             marked["finalizers"] = held
-        if not is_namespace:
-            marked["deletionGracePeriodSeconds"] = 0
-        if "generation" in marked:
-            marked["generation"] += 1
+        if not metadata.get("deletionTimestamp"):
+            marked["deletionTimestamp"] = objects.timestamp(self._clock())
+            if not is_namespace:
+                marked["deletionGracePeriodSeconds"] = 0
+            if "generation" in marked:
+                marked["generation"] += 1
+        if marked == metadata:
+            return existing
         instance = existing | {"metadata": marked}
         if is_namespace:
             instance["status"] = (existing.get("status") or {}) | {"phase": "Terminating"}
@@ -535,9 +535,11 @@ class Writer:
         """DELETE of all that the selectors take; answers what was there before."""
         options = self._delete_options(call)
         selection = selection_of(call)
+        limit = call.request.number("limit")
         store = call.resource.store
         found = dict(self._store.shelf(store).objects)
         keys = [key for key in self._store.keys(store, selection.namespace) if selection.takes(found[key])]
+        keys = keys[: limit if limit > 0 else None]
         revision = self._store.revision
         for key in keys:
             name = found[key]["metadata"]["name"]
@@ -558,6 +560,22 @@ class Writer:
             return self._reader.show(call, 200, changed)
         changed["metadata"] = dict(existing["metadata"])
         return self._reader.show(call, 200, self._store.write("namespaces", call.key, changed))
+
+
+def _held(finalizers: list[str], options: Object) -> list[str]:
+    """What holds an object that is deleted: its finalizers, and the collector's where the options ask for it.
+
+    Options that say nothing leave the collector's as they are. Source: registry/generic/registry/store.go,
+    deletionFinalizersForGarbageCollection
+    """
+    policy = options.get("propagationPolicy")
+    if options.get("orphanDependents") is not None:
+        policy = "Orphan" if options["orphanDependents"] else "Background"
+    if policy is None:
+        return finalizers
+    wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
+    others = [each for each in finalizers if each not in ("foregroundDeletion", "orphan") or each == wanted]
+    return others if not wanted or wanted in others else [*others, wanted]
 
 
 def _delete_findings(options: Object) -> list[Cause]:

@@ -258,6 +258,155 @@ def test_what_cannot_be_an_object_is_refused(
     assert server.call("POST", workflows(namespace), body)[0] == status
 
 
+MERGE, STEPS, APPLY = (
+    f"application/{kind}" for kind in ("merge-patch+json", "json-patch+json", "apply-patch+yaml")
+)
+
+
+def typed(metadata: Any, **more: Any) -> dict[str, Any]:
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata} | more
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "media", "body", "status", "words"),
+    [
+        (
+            "POST",
+            "",
+            "",
+            typed({"name": 5}),
+            400,
+            "cannot unmarshal number into Go struct field ObjectMeta.name",
+        ),
+        ("POST", "", "", typed("x"), 400, "cannot unmarshal string into Go value of type v1.ObjectMeta"),
+        ("POST", "", "", typed({"creationTimestamp": "x"}), 400, 'cannot parse "x" as "2006"'),
+        ("POST", "", "", typed({"generation": 1.5}), 400, "cannot unmarshal number 1.5 into"),
+        (
+            "POST",
+            "",
+            "",
+            {"kind": "Workflow", "metadata": {}},
+            400,
+            "the API version in the data () does not match",
+        ),
+        ("POST", "", "", b"null", 400, "Object 'Kind' is missing in 'null'"),
+        ("POST", "", "application/yaml", b"a: [", 400, "yaml: line 1: did not find expected node content"),
+        (
+            "POST",
+            "?dryRun=x&fieldValidation=y",
+            "",
+            workflow("a"),
+            422,
+            "is invalid: [dryRun: Unsupported value",
+        ),
+        ("POST", "?dryRun=", "", workflow("a"), 422, 'dryRun: Unsupported value: [""]'),
+        ("PUT", "/one", "", workflow("one", resourceVersion="0"), 422, "must be specified for an update"),
+        (
+            "PATCH",
+            "/one",
+            MERGE,
+            {"metadata": {"uid": "x"}},
+            422,
+            'metadata.uid: Invalid value: "x": field is immutable',
+        ),
+        (
+            "PATCH",
+            "/one",
+            MERGE,
+            {"metadata": {"labels": {"a": 5}}},
+            422,
+            "is invalid: patch: Invalid value: ",
+        ),
+        (
+            "PATCH",
+            "/one",
+            MERGE,
+            {"metadata": {"resourceVersion": None}},
+            422,
+            "must be specified for an update",
+        ),
+        ("PATCH", "/one", MERGE, {"apiVersion": "v1"}, 422, "must be argoproj.io/v1alpha1"),
+        ("PATCH", "/one?fieldValidation=Strict", MERGE, b'{"spec":{"a":1,"a":2}}', 422, "duplicate field"),
+        ("PATCH", "/one", STEPS, [1], 400, "into Go value of type handlers.jsonPatchOp"),
+        ("PATCH", "/one", APPLY, {"metadata": {}}, 422, "fieldManager: Required value"),
+        (
+            "PATCH",
+            "/one?fieldManager=m",
+            APPLY,
+            b"[",
+            400,
+            "error decoding YAML: error converting YAML to JSON",
+        ),
+        (
+            "PATCH",
+            "/one?fieldManager=m",
+            APPLY,
+            typed({"name": "one", "labels": {"a": 5}}),
+            500,
+            "expected string, got",
+        ),
+        ("DELETE", "/one?uid=x", "", None, 409, "the UID in the precondition (x) does not match"),
+        ("DELETE", "/one", "", {"dryRun": ["x"]}, 422, 'dryRun: Unsupported value: ["x"]'),
+        ("TRACE", "", "", None, 405, " is not supported on resources of kind"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_the_servers_words(
+    server: Server, namespace: str, method: str, target: str, media: str, body: Any, status: int, words: str
+) -> None:
+    server.create(workflows(namespace), workflow("one"))
+
+    headers = {"Content-Type": media} if media else {}
+    found, answer = server.call(method, f"{workflows(namespace)}{target}", body, headers=headers)
+
+    assert (found, words in answer["message"]) == (status, True), answer
+
+
+def test_what_a_patch_adds_arrives_whole(server: Server, namespace: str) -> None:
+    server.create(workflows(namespace), workflow("one"))
+
+    steps = [{"op": "add", "path": "/spec/arguments", "value": {"parameters": [{"name": "a", "value": "b"}]}}]
+    status, answer = server.call(
+        "PATCH", f"{workflows(namespace)}/one", steps, headers={"Content-Type": STEPS}
+    )
+
+    assert (status, answer["spec"]["arguments"]) == (200, steps[0]["value"])
+
+
+def test_a_null_label_is_an_empty_one(server: Server, namespace: str) -> None:
+    created = server.create(workflows(namespace), workflow("one", labels={"a": None}))
+
+    assert created["metadata"]["labels"] == {"a": ""}
+
+
+def test_an_object_has_one_controller_and_no_event_for_an_owner(server: Server, namespace: str) -> None:
+    owners = [
+        {"apiVersion": "v1", "kind": kind, "name": kind.lower(), "uid": kind, "controller": True}
+        for kind in ("ConfigMap", "Event")
+    ]
+
+    status, answer = server.call("POST", workflows(namespace), workflow("one", ownerReferences=owners))
+
+    assert status == 422
+    assert "/v1, Kind=Event is disallowed from being an owner" in answer["message"]
+    assert "references for ConfigMap/configmap and Event/event" in answer["message"]
+
+
+def test_a_token_bound_to_a_secret_ends_with_it(server: Server, namespace: str) -> None:
+    account(server, namespace, "jenkins", [rule("list", "workflows")])
+    secrets = f"/api/v1/namespaces/{namespace}/secrets"
+    server.create(secrets, {"metadata": {"name": "life"}})
+    bound = {"boundObjectRef": {"apiVersion": "v1", "kind": "Secret", "name": "life"}}
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/jenkins/token"
+    token = server.create(path, {"spec": bound})["status"]["token"]
+
+    before, _ = server.call("GET", workflows(namespace), token=token)
+    server.call("DELETE", f"{secrets}/life")
+
+    assert before == 200
+    # A real server remembers a good token for some seconds.
+    assert eventually(lambda: server.call("GET", workflows(namespace), token=token)[0] == 401)
+
+
 def test_roles_cannot_be_rebound(server: Server, namespace: str) -> None:
     account(server, namespace, "jenkins", [rule("get", "workflows")])
     path = f"{RBAC}/namespaces/{namespace}/rolebindings/jenkins"

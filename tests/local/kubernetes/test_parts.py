@@ -23,9 +23,11 @@ from lynceus.local.kubernetes.fieldsets import (
     compare,
     fields_of,
     from_json,
+    misfits,
     record_update,
 )
 from lynceus.local.kubernetes.kinds import MESSAGES, schema
+from lynceus.local.kubernetes.misfits import decoding_error
 from lynceus.local.kubernetes.patches import json_patch, merge_patch, strategic_merge
 from lynceus.local.kubernetes.protobufs import Garbled, read
 from lynceus.local.kubernetes.schemas import fill_defaults, prune, validate
@@ -333,6 +335,8 @@ def test_field_sets_survive_their_written_form(value: dict[str, Any]) -> None:
         ("{} x", "invalid character 'x' after top-level value"),
         ('{"a": "x', "unexpected end of JSON input"),
         ("NaN", "invalid character 'N' looking for beginning of value"),
+        ('{"a": tru}', "invalid character '}' in literal true (expecting 'e')"),
+        ("[nul", "unexpected end of JSON input"),
     ],
 )
 def test_broken_json_is_told_as_go_tells_it(text: str, message: str) -> None:
@@ -355,6 +359,58 @@ def test_duplicate_keys_of_yaml_are_told_by_their_line() -> None:
     assert value == {"a": 3, "b": {"c": 2}}
     told = 'line 3: key "c" already set in map\n  line 4: key "a" already set in map'
     assert doubled == [f"yaml: unmarshal errors:\n  {told}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "words"),
+    [
+        (
+            "2026-13-01T00:00:00Z",
+            {"format": "date-time"},
+            'parsing time "2026-13-01T00:00:00Z": month out of range',
+        ),
+        (
+            "2026-02-30T00:00:00Z",
+            {"format": "date-time"},
+            'parsing time "2026-02-30T00:00:00Z": day out of range',
+        ),
+        ("2026-01-01", {"format": "date-time"}, 'cannot parse "" as "T"'),
+        ("2026-01-01T00:00:00.5+01:00", {"format": "micro-time"}, ""),
+        (5, {"format": "date-time"}, "json: cannot unmarshal number into Go value of type string"),
+        ("YQ==", {"format": "byte"}, ""),
+        ("YQ=", {"format": "byte"}, "illegal base64 data at input byte 3"),
+        ("YQ", {"format": "byte"}, "illegal base64 data at input byte 0"),
+        ("YWJj!", {"format": "byte"}, "illegal base64 data at input byte 4"),
+        (1 << 40, {"type": "integer", "format": "int32"}, "cannot unmarshal number 1099511627776 into"),
+        (True, {"type": "integer"}, "cannot unmarshal bool into Go struct field X.f of type int64"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_as_go_tells_it(
+    value: Any, schema: dict[str, Any], words: str
+) -> None:
+    found = decoding_error(value, {"type": "string"} | schema, struct="X", path="f")
+
+    assert (words in found) if words else not found
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "words"),
+    [
+        ({"a": 1}, {"type": "object"}, ".a: field not declared in schema"),
+        ([1], {"type": "object"}, "expected map, got &{[1]}"),
+        ({"a": 1}, {"type": "array"}, "expected list, got &{map[a:1]}"),
+        ("x", {"type": "integer"}, "expected numeric (int or float), got string"),
+        (1, {"type": "boolean"}, "expected boolean, got &{1}"),
+        (None, {"type": "boolean"}, ""),
+        (
+            ["a", "a"],
+            {"type": "array", "x-kubernetes-list-type": "set"},
+            ': duplicate entries for key [="a"]',
+        ),
+    ],
+)
+def test_an_applied_value_is_typed_first(value: Any, schema: dict[str, Any], words: str) -> None:
+    assert misfits(value, schema) == ([words] if words else [])
 
 
 def test_aliases_that_unfold_to_too_much_are_refused() -> None:
@@ -566,6 +622,54 @@ def test_any_request_gets_an_answer(
     response = cluster.answer(Request(method, "/" + "/".join(segments), query, headers | token, body))
 
     assert 200 <= response.status < 600
+
+
+_metadata = st.fixed_dictionaries(
+    {"name": st.just("a")},
+    optional={
+        "labels": st.dictionaries(st.text(max_size=3), _documents, max_size=2) | _documents,
+        "annotations": st.dictionaries(st.text(max_size=3), _documents, max_size=2),
+        "finalizers": st.lists(_documents, max_size=2),
+        "ownerReferences": st.lists(_documents, max_size=2),
+        "managedFields": st.lists(_documents, max_size=2),
+        "creationTimestamp": _documents,
+        "generation": _documents,
+        "resourceVersion": _documents,
+        "uid": _documents,
+    },
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["POST", "PUT", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml"]),
+    st.sampled_from(["workflows", "configmaps", "secrets", "events"]),
+    _metadata,
+    st.dictionaries(
+        st.sampled_from(["spec", "data", "type", "count", "firstTimestamp"]), _documents, max_size=2
+    ),
+)
+def test_any_object_is_kept_or_refused(
+    way: str, plural: str, metadata: dict[str, Any], content: dict[str, Any]
+) -> None:
+    cluster = _cluster()
+    custom = plural == "workflows"
+    kind = {"workflows": "Workflow", "configmaps": "ConfigMap", "secrets": "Secret", "events": "Event"}[
+        plural
+    ]
+    version = "argoproj.io/v1alpha1" if custom else "v1"
+    body = {"apiVersion": version, "kind": kind, "metadata": metadata} | content
+    collection = f"/{'apis' if custom else 'api'}/{version}/namespaces/default/{plural}"
+    headers = {"authorization": [f"Bearer {cluster.admin_token}"]}
+    if "+" in way:
+        headers["content-type"] = [f"application/{way}"]
+    method = "PATCH" if "+" in way else way
+    path = collection if way == "POST" else f"{collection}/a"
+    query = {"fieldManager": ["m"]}
+
+    response = cluster.answer(Request(method, path, query, headers, json.dumps(body).encode()))
+
+    assert response.status in (200, 201) or json.loads(response.body)["message"]
 
 
 def _cluster() -> Cluster:
