@@ -11,17 +11,23 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import CodeType
 
 import pytest
 
+from chalicelib.adapters.ledger import DynamoLedger
+from chalicelib.core.cronworkflows import Run
 from chalicelib.core.errors import Misconfigured
+from chalicelib.flow.crons import submission_for_run
+from chalicelib.settings import Settings
 from lynceus.packaging import artefacts
 from lynceus.packaging.artefacts import HERE, RULES, wanted
 from lynceus.packaging.projects import Package
 from lynceus.packaging.runtimes import Runtime, unpack
-from tests.infra.worlds import FUNCTIONS, World, minute, push, records
+from tests.infra.test_rights import CRON
+from tests.infra.worlds import FUNCTIONS, STAGE, World, minute, push, records
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 25 * 1024 * 1024  # bytes of the zip
@@ -167,6 +173,30 @@ def test_a_webhook_becomes_a_workflow_through_the_packaged_functions(
             message = {"MessageId": "m", "ReceiptHandle": "r", "Body": body}
             assert cron.invoke(records([message], "cron")).value is None
         assert any("message.unreadable" in line for line in cron.written())
+
+
+def test_a_time_becomes_a_workflow_through_the_packaged_function(
+    run: Callable[[str], Runtime], here: World
+) -> None:
+    here.cluster.apply([CRON])
+    [cron] = [
+        one
+        for one in here.cluster.objects("cronworkflows.argoproj.io")
+        if one["metadata"]["name"] == CRON["metadata"]["name"]
+    ]
+    ledger = DynamoLedger(lambda: here.client("dynamodb"), Settings(stage=STAGE).table)
+    minute_now = datetime.now(UTC).replace(second=0, microsecond=0)
+    with run("submit_cron") as container:
+        for earlier in (1, 0):  # cold, warm
+            at = minute_now - timedelta(minutes=earlier)
+            wanted = Run("argo", "again", cron["metadata"]["uid"], at, at, at + timedelta(minutes=10))
+            submission = submission_for_run(wanted)
+            assert ledger.begin_run(submission)
+            body = json.dumps(submission.pointer.to_message())
+            message = {"MessageId": "m", "ReceiptHandle": "r", "Body": body}
+            assert container.invoke(records([message], "cron")).value is None
+            made = {one["metadata"]["name"] for one in here.cluster.objects("workflows.argoproj.io", "argo")}
+            assert submission.workflow in made
 
 
 # Imports everything that the code imports anywhere, those inside functions too, and makes what it makes.
