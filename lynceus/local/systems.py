@@ -172,7 +172,9 @@ class System:
         self.url = gateway.url
         # Only now is the port known where a free one was taken.
         written = (self.state / "env").read_text()
-        write_private(self.state / "env", f"{written}LYNCEUS_URL={gateway.url}\n")
+        # What `--local` commands do in the cluster, they do as kubectl would.
+        kubeconfig = Path(self._options.kubeconfig or self.state / "kubeconfig").resolve()
+        write_private(self.state / "env", f"{written}LYNCEUS_URL={gateway.url}\nKUBECONFIG={kubeconfig}\n")
         pumps: list[_Part] = [
             Pump(functions, source, on_failure=watch.tell_failure) for source in functions.queues
         ]

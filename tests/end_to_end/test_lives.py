@@ -100,6 +100,7 @@ def test_a_real_cluster_is_named_and_given_no_demo(start: Callable[..., Running]
     written = (tmp_path / "state" / "env").read_text()
     assert "LYNCEUS_CRON=off\n" in written
     assert f"LYNCEUS_KUBECONFIG={kubeconfig}\n" in written
+    assert f"\nKUBECONFIG={kubeconfig}\n" in written
     assert not (tmp_path / "state" / "cluster").exists()
     assert running.stop() == 0
 
