@@ -73,7 +73,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         if name == "import":
             verb.add_argument("--from", dest="source", type=Path, metavar="FILE",
                               help="the Secret's YAML (default: read it from the cluster)")  # fmt: skip
-            verb.add_argument("--kubeconfig", default="", help="of that cluster (default: kubectl's; --local knows)")
+            verb.add_argument(
+                "--kubeconfig", default="", help="of that cluster (default: kubectl's; --local knows)"
+            )
             verb.add_argument("--context", default="", help="its context (default: the current one)")
         if name in ("put", "rotate", "import", "remove"):
             verb.add_argument("--yes", action="store_true", help="do not ask")
