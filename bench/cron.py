@@ -4,8 +4,11 @@ The reference of `next` is croniter itself, with the same fields in the same zon
 two disagree on one in six recorded schedules, so this is about speed alone. One is walked through in order, as
 `cron next` does, the other is asked at random instants, as the tick does for each object.
 
-The tick is its pure part: a page of objects decoded from JSON, read, validated, planned for three minutes. A tenth of
-them is due. Memory is what the pages' planning allocates at its peak, objects included.
+Planning is the tick's pure part: a page of objects decoded from JSON, read, validated, planned for three minutes. A
+tenth of them is due. Memory is what the pages' planning allocates at its peak, objects included.
+
+A whole tick is run over ports in memory: its CPU is our code's alone, its memory holds all objects at once as the real
+one's does, and its calls are what the adapters would ask of Kubernetes, DynamoDB and SQS.
 
     python -m bench.cron [--objects 10000]
 """
@@ -17,14 +20,30 @@ import json
 import random
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from chalicelib.core.cronworkflows import cron_from_object, plan
+from chalicelib.core.cronworkflows import Run, child_workflow, cron_from_object, plan, rfc3339
 from chalicelib.core.schedules import parse
+from chalicelib.flow import crons
+from chalicelib.ports import Ports
+from chalicelib.settings import Settings
+from lynceus.local.faults import Plan, faulty_ports
+from lynceus.local.memory import (
+    FakeClock,
+    MemoryArchive,
+    MemoryCluster,
+    MemoryJournal,
+    MemoryLedger,
+    MemoryQueue,
+    MemorySecrets,
+    MemoryTopics,
+)
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -38,7 +57,10 @@ SCHEDULES = [
     "17 4 13 * *",
 ]
 ZONES = ["UTC", "Europe/Paris", "America/Los_Angeles"]
-PAGE = 500
+DUE = "0 10 * * *"
+PAGE = 500  # objects in one answer of the API server
+BATCH = 10  # messages in one call of SQS
+CRON = {"apiVersion": "argoproj.io/v1alpha1", "kind": "CronWorkflow"}
 
 
 def per_second(work: Callable[[], int], seconds: float = 0.4) -> float:
@@ -114,9 +136,7 @@ def pages(objects: int) -> list[bytes]:
     for number in range(objects):
         due = number % 10 == 0
         schedule = (
-            "0 10 * * *"
-            if due
-            else f"{dice.randrange(60)} {dice.randrange(12, 24)} * * {dice.choice('*12345')}"
+            DUE if due else f"{dice.randrange(60)} {dice.randrange(12, 24)} * * {dice.choice('*12345')}"
         )
         items.append(
             {
@@ -173,6 +193,93 @@ def plan_all(objects: int) -> None:
     tracemalloc.stop()
 
 
+class CountedQueue(MemoryQueue):
+    """A queue that counts the batches of ten that SQS would be sent."""
+
+    batches = 0
+
+    def send(self, messages: Sequence[Mapping[str, Any]], *, cron: bool = False, delay: int = 0) -> None:
+        self.batches += -(-len(messages) // BATCH)
+        super().send(messages, cron=cron, delay=delay)
+
+
+# Port and method → the call of the API. Lists of children come in pages, see `calls`.
+CALLS = {
+    ("cluster", "cron_workflows"): "LIST cronworkflows",
+    ("cluster", "patch"): "PATCH cronworkflows",
+    ("cluster", "delete_workflow"): "DELETE workflows",
+    ("ledger", "begin_run"): "PutItem",
+    ("ledger", "put_cron_state"): "PutItem",
+    ("ledger", "cron_state"): "GetItem",
+}
+
+
+def tick_all(objects: int) -> None:
+    clock = FakeClock(NOW - timedelta(minutes=2))
+    ledger, cluster, queue = MemoryLedger(), MemoryCluster(clock), CountedQueue(clock)
+    calls = Plan()
+    healthy = Ports(
+        ledger,
+        MemoryArchive(ledger),
+        queue,
+        MemorySecrets({}),
+        cluster,
+        MemoryTopics(),
+        MemoryJournal(),
+        clock,
+    )
+    ports = faulty_ports(healthy, calls)
+    for page in pages(objects):
+        cluster.apply(*({**CRON, **raw} for raw in json.loads(page)["items"]))
+    print(
+        f"\na whole tick over {objects:,} CronWorkflows in 40 namespaces, {objects // 10:,} of them due at 10:00"
+    )
+    for name in (
+        "09:58, plans those of 10:00",
+        "09:59, finds them planned",
+        "10:01, their children finished",
+    ):
+        if name.startswith("10:01"):
+            finish_children(cluster)
+        calls.calls.clear()
+        queue.batches = 0
+        start = time.process_time()
+        crons.tend(ports, Settings())
+        spent = time.process_time() - start
+        counted = Counter({"SendMessageBatch": queue.batches})
+        for (port, method), number in calls.calls.items():
+            counted[CALLS.get((port, method), "")] += number
+        pages_of_children = -(-len(cluster.children("")) // PAGE) if calls.calls["cluster", "children"] else 0
+        counted["LIST workflows"] = max(calls.calls["cluster", "children"], pages_of_children)
+        shown = ", ".join(f"{number:,} {call}" for call, number in sorted(counted.items()) if call and number)
+        print(f"{name:32} {spent:6.2f} CPU s; {shown}")
+        clock.sleep(60 if name.startswith("09:58") else 120)
+    tracemalloc.start()
+    crons.tend(ports, Settings())
+    print(f"{'memory':32} {tracemalloc.get_traced_memory()[1] / 1e6:6.0f} MB at the peak")
+    tracemalloc.stop()
+
+
+def finish_children(cluster: MemoryCluster) -> None:
+    """Four succeeded children for each object that was due, one of them in its active list."""
+    for raw in cluster.cron_workflows(""):
+        if raw["spec"]["schedules"] != [DUE]:
+            continue
+        metadata = raw["metadata"]
+        for hour in range(4):
+            child = child_workflow(cron_from_object(raw), run_at(raw, NOW - timedelta(hours=hour)))
+            child["metadata"]["uid"] = f"{metadata['uid']}-{hour}"
+            child["status"] = {"phase": "Succeeded", "finishedAt": rfc3339(NOW - timedelta(hours=hour))}
+            cluster.apply(child)
+        raw["status"]["active"] = [{"uid": f"{metadata['uid']}-0", "name": f"{metadata['name']}-1"}]
+        cluster.apply(raw)
+
+
+def run_at(raw: Mapping[str, Any], moment: datetime) -> Run:
+    metadata = raw["metadata"]
+    return Run(metadata["namespace"], metadata["name"], metadata["uid"], moment, moment, None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -181,6 +288,7 @@ def main() -> None:
     options = parser.parse_args()
     compare()
     plan_all(options.objects)
+    tick_all(options.objects)
 
 
 if __name__ == "__main__":
