@@ -2,7 +2,8 @@
 
 Each function is started as Lambda starts it (lynceus/packaging/runtimes.py), against moto and the local Kubernetes
 API. A start counts from the process to its first reply; "warm" is the second call. "cpu" is the processor time until
-the first reply, which a busy machine does not change: divided by the share it is the least that a start can take.
+the first reply: divided by the share it is the least that a start can take. A busy machine changes that too, though
+less, so it also stands in references: what importing boto3 takes here and now.
 
     python -m bench.cold [--runs 2] [--memory 512]
 """
