@@ -500,7 +500,7 @@ def _check_equal_secrets(clients: Sequence[WebhookClient]) -> dict[str, tuple[st
             if isinstance(client.scheme, Sns) and isinstance(other.scheme, Sns):
                 if {*client.scheme.topic_arns} & {*other.scheme.topic_arns}:
                     raise ClientError(f"{both}: topic_arns: one topic must be one client's")
-            elif {*client.secrets} & {*other.secrets}:
+            elif _compared(client) & _compared(other):
                 if _compatible(client, other):
                     raise ClientError(f"{both}: secret: equal, so that one request would be both clients'")
                 note = (
@@ -508,6 +508,14 @@ def _check_equal_secrets(clients: Sequence[WebhookClient]) -> dict[str, tuple[st
                 )
                 warned[client.name] = (*warned.get(client.name, ()), note)
     return warned
+
+
+def _compared(client: WebhookClient) -> set[str]:
+    """The client's secrets without what the comparison leaves out: braces of a UUID, the prefix of a key."""
+    scheme = client.scheme
+    if isinstance(scheme, StandardWebhooks | Either):
+        return {secret.removeprefix("whsec_") for secret in client.secrets}
+    return {secret.strip(scheme.strip) if isinstance(scheme, Token) else secret for secret in client.secrets}
 
 
 def _overlap(client: WebhookClient, other: WebhookClient) -> bool:

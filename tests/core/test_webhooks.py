@@ -307,6 +307,18 @@ def test_two_clients_that_one_request_could_match_do_not_load(
         clients(a={**one, "secret": SECRET}, b={**other, "secrets": ["x", SECRET]})
 
 
+@pytest.mark.parametrize(
+    "type, one, other",
+    [
+        ("standardwebhooks", "whsec_bGFtcA==", "bGFtcA=="),
+        ("bitbucket", UUID, "{" + UUID + "}"),
+    ],
+)
+def test_two_spellings_of_one_secret_are_equal(type: str, one: str, other: str) -> None:
+    with pytest.raises(ClientError, match="secret: equal"):
+        clients(a={"type": type, "secret": one}, b={"type": type, "secret": other})
+
+
 def test_one_topic_belongs_to_one_client() -> None:
     with pytest.raises(ClientError, match="topic_arns"):
         clients(
