@@ -105,7 +105,7 @@ def options_of(request: Request, kind: str, earlier: Iterable[Cause] = ()) -> Op
 
 def _manager_findings(manager: str) -> list[Cause]:
     found = [too_long("fieldManager", 128)] if len(manager.encode()) > 128 else []
-    for at, character in enumerate(manager):
+    for at, character in enumerate("" if manager.isprintable() else manager):
         if not character.isprintable():
             detail = f"invalid character U+{ord(character):04X} (at position {len(manager[:at].encode())})"
             found.append(invalid_value("fieldManager", manager, detail))

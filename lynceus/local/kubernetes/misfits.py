@@ -27,19 +27,20 @@ _SCALARS: Final[dict[str, tuple[type, ...]]] = {"string": (str,), "integer": (in
 
 def fill_nulls(value: Any, schema: Schema) -> None:
     """Make nulls in maps and lists of text what Go makes them, empty text, in place."""
+    each = schema.get("additionalProperties") or schema.get("items") or {}
+    of_text = isinstance(each, dict) and each.get("type") == "string"
     if isinstance(value, dict):
+        if of_text and None in value.values():
+            value.update({name: "" for name, item in value.items() if item is None})
         for name, item in value.items():
-            if item is None and (schema.get("additionalProperties") or {}).get("type") == "string":
-                value[name] = ""
-            elif (below := child(schema, name)) is not None:
+            if isinstance(item, (dict, list)) and (below := child(schema, name)) is not None:
                 fill_nulls(item, below)
     elif isinstance(value, list):
-        below = schema.get("items") or {}
-        for at, item in enumerate(value):
-            if item is None and below.get("type") == "string":
-                value[at] = ""
-            else:
-                fill_nulls(item, below)
+        if of_text:
+            value[:] = ["" if item is None else item for item in value]
+            return
+        for item in value:
+            fill_nulls(item, each)
 
 
 def decoding_error(value: Any, schema: Schema, *, struct: str, path: str = "") -> str:
@@ -47,10 +48,9 @@ def decoding_error(value: Any, schema: Schema, *, struct: str, path: str = "") -
     expected = schema.get("type")
     if value is None or expected is None:
         return ""
-    found = go_type_of(value)
     if expected == "object":
         if not isinstance(value, dict):
-            return _cannot(found, struct, path, schema)
+            return _cannot(go_type_of(value), struct, path, schema)
         struct = schema.get("x-go-type", struct).rpartition(".")[2]
         for name, item in value.items():
             below = child(schema, name)
@@ -61,7 +61,7 @@ def decoding_error(value: Any, schema: Schema, *, struct: str, path: str = "") -
         return ""
     if expected == "array":
         if not isinstance(value, list):
-            return _cannot(found, struct, path, schema)
+            return _cannot(go_type_of(value), struct, path, schema)
         errors = (decoding_error(item, schema.get("items") or {}, struct=struct, path=path) for item in value)
         return next(filter(None, errors), "")
     return _scalar_error(value, schema, struct, path)
