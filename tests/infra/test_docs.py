@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,7 @@ import pytest
 from chalicelib.core import bindings, cronworkflows, records, webhooks
 from chalicelib.core.expressions import limits
 from chalicelib.settings import VARIABLES, Settings
+from lynceus.packaging.projects import configuration
 from lynceus.packaging.templates import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,3 +84,18 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert records.MESSAGE_LIMIT > 0
     receives = load(ROOT / "infra/resources.yaml")["Resources"]["CronQueue"]["Properties"]["RedrivePolicy"]
     assert f"received {receives['maxReceiveCount']} times" in document
+
+
+def test_a_stage_is_copied_by_the_commands_of_the_page(tmp_path: Path) -> None:
+    left_out = shutil.ignore_patterns("deployments", "deployed")
+    shutil.copytree(ROOT / ".chalice", tmp_path / ".chalice", ignore=left_out)
+    commands = text("docs/operate.md").partition("## Copying a stage")[2].split("```")[1].removeprefix("sh\n")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, env={"PATH": path}, check=True)
+    copied = configuration("test", tmp_path)
+    assert "dev" not in re.findall(r"[a-z]+", json.dumps(copied))
+    assert copied["environment_variables"]["LYNCEUS_STAGE"] == "test"
+    for function, settings in copied["lambda_functions"].items():
+        policy = (tmp_path / ".chalice" / settings["iam_policy_file"]).read_text()
+        original = (ROOT / f".chalice/policy-dev-{function}.json").read_text()
+        assert policy == original.replace("lynceus-dev", "lynceus-test")
