@@ -93,6 +93,16 @@ def submit(pointer: Pointer, ports: Ports, settings: Settings) -> None:
         _ring_again(submission, _remaining(submission, now), ports)
         return
     try:
+        _attempt(submission, ports, settings)
+    except Over:
+        return
+    except Conflict:
+        # Another worker has it. Its outcome, or the sweep, will follow.
+        ports.journal.log("submission.contended", submission=submission.id)
+
+
+def _attempt(submission: Submission, ports: Ports, settings: Settings) -> None:
+    try:
         if submission.kind == "cron":
             # Calendars are not for those who only turn events into Workflows: a cold start would pay.
             from chalicelib.flow import crons
@@ -100,11 +110,6 @@ def submit(pointer: Pointer, ports: Ports, settings: Settings) -> None:
             crons.decide_run(submission, ports, settings)
         else:
             _run(submission, ports, settings)
-    except Over:
-        return
-    except Conflict:
-        # Another worker has it. Its outcome, or the sweep, will follow.
-        ports.journal.log("submission.contended", submission=submission.id)
     except Postponed as postponed:
         _postpone(postponed, ports)
 

@@ -12,7 +12,7 @@ from chalicelib.core.errors import ClusterError, Unavailable
 from chalicelib.flow.receive import _ENVELOPED
 from chalicelib.flow.submit import work
 from chalicelib.settings import Settings
-from lynceus.local.faults import AFTER, BEFORE, KILLED, TIMEOUT, Fault
+from lynceus.local.faults import AFTER, BEFORE, CONFLICT, KILLED, TIMEOUT, Fault
 from tests.world import World, account, binding, template
 
 CORRUPT = {
@@ -308,6 +308,17 @@ def test_rule_20_a_message_that_nobody_can_parse_is_buried_with_the_reason_and_o
 
     assert len(world.queue.dead) == 10
     assert all(reason for _, reason in world.queue.dead)
+
+
+def test_a_worker_that_was_overtaken_while_its_attempt_failed_lets_its_message_go() -> None:
+    world = World()
+    answer = world.receive()
+    world.plan.faults += [Fault("cluster", "create", BEFORE), Fault("ledger", "advance", CONFLICT, call=2)]
+
+    assert world.work() == 1
+    world.pass_time(5)
+
+    assert world.submissions(answer)[0].progress.state == "created"
 
 
 def test_with_the_ledger_away_the_worker_leaves_its_message_on_the_queue() -> None:
