@@ -55,6 +55,8 @@ NEEDS = {
         ("patch", ARGO, "cronworkflows", "any"),
         ("list", ARGO, "workflows", ""),
         ("delete", ARGO, "workflows", "any"),
+        ("create", "", "events", ""),
+        ("patch", "", "events", "any"),
     ],
 }
 
