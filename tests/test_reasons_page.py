@@ -6,6 +6,16 @@ import re
 from pathlib import Path
 
 from chalicelib.core import reasons
+from chalicelib.core.errors import (
+    BadRequest,
+    BodyTooLarge,
+    Forbidden,
+    Throttled,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMedia,
+)
+from chalicelib.flow import refusals
 from lynceus.api import WHY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +44,24 @@ def test_the_page_begins_with_one_command() -> None:
     text = (ROOT / WHY).read_text()
 
     assert text.partition("\n\n")[2].startswith("```\nlynceus events explain\n```")
+
+
+def test_every_reason_of_a_refusal_stands_in_a_table() -> None:
+    sources = [path.read_text() for path in (ROOT / "chalicelib").rglob("*.py")]
+    told = (ROOT / WHY).read_text() + (ROOT / "docs" / "webhook-clients.md").read_text()
+    details = {
+        code
+        for source in sources
+        for code in re.findall(r"(?:Unauthenticated|WebhookRefused)\(\s*\"([a-z-]+)\"", source)
+    }
+    # Of people who ask, not of senders; and of namespaces that are not ours nothing is counted.
+    details -= {"no-authorization", "namespace-not-served"}
+    classes = [BadRequest, BodyTooLarge, Forbidden, Throttled, Unauthenticated, Unavailable, UnsupportedMedia]
+
+    named = details | {refusals.reason_of(kind()) for kind in classes}
+
+    assert len(named) > 20
+    assert {code for code in named if f"| `{code}` |" not in told} == set()
 
 
 def test_links_within_the_page_lead_somewhere() -> None:

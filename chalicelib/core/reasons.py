@@ -145,7 +145,6 @@ WEBHOOK_FAILING = _reason(
 CRD_MISSING = _reason(
     "crd-missing", "the cluster does not know the kind", "install Argo's CRDs; it is tried again"
 )
-GRACE = _reason("grace", "refused, and tried twice more within a minute in case it was just being set up")
 BINDINGS_UNKNOWN = _reason(
     "bindings-unknown",
     "no list of bindings was ever read for the namespace; the event is kept until there is one",
@@ -186,7 +185,6 @@ OBSERVED = _reason(
 )
 
 # What became of a request.
-ACCEPTED = _reason("accepted", "the event is durable")
 DUPLICATE = _reason("duplicate", "the delivery was claimed before; the first event's id is answered")
 REPAIR = _reason(
     "repair", "a redelivery of an event that came to nothing: asked again with the bindings of now"

@@ -49,7 +49,7 @@ def settle(submission: Submission, ports: Ports, ours: Ours = made_by) -> dict[s
     except LynceusError as error:
         raise Postponed(submission, error, doubt=True) from error
     if existing is not None and ours(existing, submission):
-        _succeed(submission, "existed", existing, ports)
+        _succeed(submission, "existed", existing, ports, reasons.EXISTED)
         return existing
     if existing is None and submission.on_doubt == "skip":
         conclude(
@@ -83,7 +83,7 @@ def create(
         raise Postponed(attempt, error, doubt=error.status >= 500) from error
     except LynceusError as error:
         raise Postponed(attempt, error, doubt=True) from error
-    _succeed(attempt, "created", created, ports)
+    _succeed(attempt, "created", created, ports, reasons.CREATED)
     return created
 
 
@@ -98,16 +98,20 @@ def _exists(submission: Submission, error: ClusterError, ports: Ports, ours: Our
             submission, Unavailable("the Workflow existed and was deleted in this moment")
         ) from error
     if ours(existing, submission):
-        _succeed(submission, "existed", existing, ports)
+        # Before our first attempt only Argo's own controller can have made a child of this owner and time.
+        foreign = submission.kind == "cron" and submission.progress.attempts == 1
+        reason = reasons.CREATED_BY_OTHER_CONTROLLER if foreign else reasons.EXISTED
+        _succeed(submission, "existed", existing, ports, reason)
         return existing
     conclude(submission, "failed", reasons.NAME_TAKEN, f"failed to create workflow: {error.message}", ports)
     raise Over
 
 
-def _succeed(submission: Submission, state: str, workflow: Mapping[str, Any], ports: Ports) -> None:
+def _succeed(
+    submission: Submission, state: str, workflow: Mapping[str, Any], ports: Ports, reason: str
+) -> None:
     now = ports.clock.now()
     uid = str((workflow.get("metadata") or {}).get("uid", ""))
-    reason = reasons.CREATED if state == "created" else reasons.EXISTED
     ports.ledger.advance(submission, succeed(submission, state, uid, now, reason))
     latency = (now - submission.received_at).total_seconds() if submission.received_at else 0.0
     ports.journal.log(

@@ -543,6 +543,7 @@ def _repair(
         "event.repaired", namespace=record.namespace, event_id=record.id, submissions=len(to_run)
     )
     ports.journal.count("repairs")
+    refusals.repeated(record, ports, reasons.REPAIR)
     return Answer(200, {}, {EVENT_ID: record.id})
 
 

@@ -116,10 +116,10 @@ def answered(delivery: Delivery, found: Authenticated, ports: Ports) -> None:
     _write(Refusal(delivery.namespace, found.skipped, minute, 1, kept), ports)
 
 
-def repeated(record: EventRecord, ports: Ports) -> None:
-    """Note a duplicate on the event that it repeats; raises nothing."""
+def repeated(record: EventRecord, ports: Ports, what: str = reasons.DUPLICATE) -> None:
+    """Note a duplicate, or a repair, on the event that it repeats; raises nothing."""
     try:
-        ports.archive.note(record.id, ports.clock.now(), {"what": reasons.DUPLICATE})
+        ports.archive.note(record.id, ports.clock.now(), {"what": what})
     except LynceusError as error:
         ports.journal.error("note.lost", namespace=record.namespace, event_id=record.id, error=error.message)
 

@@ -239,6 +239,7 @@ def test_a_repair_runs_only_what_has_no_workflow_yet() -> None:
     assert second.headers["Lynceus-Event-Id"] == first.headers["Lynceus-Event-Id"]
     assert len(world.workflows()) == 2
     assert {s.progress.state for s in world.submissions(second)} == {"created"}
+    assert [note["what"] for note in world.archive.notes(first.headers["Lynceus-Event-Id"])] == ["repair"]
 
 
 def test_rule_9_a_failed_submission_is_run_again_by_a_redelivery() -> None:
