@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from boto3.exceptions import Boto3Error
@@ -23,6 +24,11 @@ TEMPLATE_LIMIT = 51_200  # bytes of a template sent with the call; larger ones c
 POLL = 3.0  # seconds between two looks at a stack in motion
 # States from which a stack can only be deleted; the last is one that never had resources.
 NOTHING_TO_MAKE_OF = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
+BEGINNINGS = (
+    "CREATE_IN_PROGRESS",
+    "UPDATE_IN_PROGRESS",
+    "DELETE_IN_PROGRESS",
+)  # of an operation, in a stack's events
 
 # Properties that cannot change in place, of the kinds that hold something.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-template-resource-type-ref.html
@@ -227,18 +233,25 @@ class Stacks:
 
     def _reason(self, name: str) -> str:
         """Why the last operation failed: the first resource that did, not those it took with it."""
-        events = asked(lambda: self._client.describe_stack_events(StackName=name))["StackEvents"]
-        failed = [
-            event
-            for event in events
-            if event["ResourceStatus"].endswith("_FAILED")
-            and "cancelled" not in event.get("ResourceStatusReason", "").lower()
-        ]
-        if not failed:
-            return "AWS gives no reason"
-        # The newest is first; the oldest of the failures is the cause.
-        event = failed[-1]
-        return f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', event['ResourceStatus'])}"
+        said = "AWS gives no reason"
+        for event in self._events(name):
+            reason = event.get("ResourceStatusReason", event["ResourceStatus"])
+            if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in reason.lower():
+                said = (
+                    f"{event['LogicalResourceId']}: {reason}"  # the newest came first, the cause comes last
+                )
+        return said
+
+    def _events(self, name: str) -> Iterator[dict[str, Any]]:
+        """The events of the stack's last operation, newest first."""
+        page: dict[str, Any] = {"NextToken": ""}
+        while "NextToken" in page:
+            further = {"NextToken": page["NextToken"]} if page["NextToken"] else {}
+            page = asked(partial(self._client.describe_stack_events, StackName=name, **further))
+            for event in page["StackEvents"]:
+                if event["LogicalResourceId"] == name and event["ResourceStatus"] in BEGINNINGS:
+                    return
+                yield event
 
 
 def _moving(status: str) -> bool:

@@ -218,20 +218,21 @@ class Scripted:
         state = self._states.pop(0) if len(self._states) > 1 else self._states[0]
         return {"Stacks": [{"StackName": asked["StackName"], "StackStatus": state, "Parameters": []}]}
 
-    def describe_stack_events(self, **_: str) -> dict[str, Any]:
-        events = [
-            {
-                "ResourceStatus": "CREATE_FAILED",
-                "LogicalResourceId": "Later",
-                "ResourceStatusReason": "Resource creation cancelled",
-            },
-            {
-                "ResourceStatus": "CREATE_FAILED",
-                "LogicalResourceId": "Ledger",
-                "ResourceStatusReason": self._failure,
-            },
-        ]
-        return {"StackEvents": events}
+    def describe_stack_events(self, **asked: str) -> dict[str, Any]:
+        """Two pages, newest first, the operation before this one at the end."""
+
+        def event(resource: str, status: str, reason: str = "") -> dict[str, str]:
+            return {
+                "LogicalResourceId": resource,
+                "ResourceStatus": status,
+                "ResourceStatusReason": reason,
+            }
+
+        if "NextToken" not in asked:
+            newest = event("Later", "CREATE_FAILED", "Resource creation cancelled")
+            return {"StackEvents": [newest], "NextToken": "older"}
+        before = [event("s", "UPDATE_IN_PROGRESS"), event("Bucket", "UPDATE_FAILED", "mended since")]
+        return {"StackEvents": [event("Ledger", "CREATE_FAILED", self._failure), *before]}
 
     def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
         def call(**asked: Any) -> dict[str, Any]:
