@@ -8,12 +8,24 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from chalicelib.core import bindings, cronworkflows, records, webhooks
+from chalicelib.adapters import cluster, queue
+from chalicelib.core import (
+    bindings,
+    cronworkflows,
+    payloads,
+    providers,
+    records,
+    schedules,
+    submissions,
+    webhooks,
+)
 from chalicelib.core.expressions import limits
+from chalicelib.flow import submit
 from chalicelib.settings import VARIABLES, Settings
 from lynceus.packaging.projects import configuration
 from lynceus.packaging.templates import load
@@ -81,7 +93,16 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"CronWorkflow over {cronworkflows.NAME_LIMIT} characters" in document
     assert f"{cronworkflows.RUNS_LIMIT:,} runs in a plan" in document
     assert f"delivery id or hook id over {webhooks.MAX_NAME} characters" in document
-    assert records.MESSAGE_LIMIT > 0
+    assert f"over {providers.BATCH_LIMIT} events in one batch" in document
+    assert f"nesting of a body over {payloads.MAX_DEPTH:,}" in document
+    assert f"token over {cluster.TOKEN_LIMIT // 1024} KiB" in document
+    assert schedules.HORIZON_YEARS == 5
+    assert "fires never within five years" in document
+    assert submit.SHORT.total_seconds() == 120
+    assert "at most every 15 minutes" in document
+    assert submissions.backoff(timedelta(days=9)) == timedelta(minutes=15)
+    # The queue takes an envelope that the records call small enough.
+    assert records.MESSAGE_LIMIT <= queue.LIMIT
     receives = load(ROOT / "infra/resources.yaml")["Resources"]["CronQueue"]["Properties"]["RedrivePolicy"]
     assert f"received {receives['maxReceiveCount']} times" in document
 
