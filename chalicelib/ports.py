@@ -29,6 +29,7 @@ class CronState:
     decided_at: datetime | None = None  # the last run time decided under Forbid or Replace
     decided_child: str = ""  # the Workflow that was decided to be created then
     until: datetime | None = None  # of the planner: high-water mark, or how long a finding counts
+    cursor: str = ""  # of the planner: the last CronWorkflow for which a gap is made up for, "" without a gap
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ CATCH_UP_WINDOW_DEFAULT, CATCH_UP_WINDOW_LIMIT = timedelta(days=1), timedelta(da
 SPREAD_LIMIT = timedelta(hours=1)
 RUNS_LIMIT = 1000  # of one plan, catch-up or page of a backfill
 
+UNPLANNED_WINDOW, UNPLANNED_LIMIT = timedelta(hours=1), 10  # of what a gap swallowed, so much is recorded
 LATE = timedelta(seconds=120)  # a run may start this late without a startingDeadlineSeconds
 LIST_LAG = timedelta(seconds=60)  # a list of children may miss one that is younger
 
@@ -538,6 +539,20 @@ def catch_up(
         replace(_run(cron, moment), start_at=start_at, expires_at=start_at + LATE, kind="catch-up")
         for moment, start_at in zip(missed, starts, strict=True)
     )
+
+
+def unplanned(
+    cron: CronWorkflow, since: datetime, now: datetime, *, default_timezone: str = ""
+) -> tuple[Run, ...]:
+    """The runs from `since` to `now`, while nobody planned, oldest first: the newest UNPLANNED_LIMIT of an hour.
+
+    The worker starts those that are less than LATE behind, and records the others as missed. None for an object that
+    never ran and was never skipped, or whose schedules or zone changed since: it is planned from now.
+    """
+    if cron.annotations.get(LAST_USED_SCHEDULE) != cron.schedule_text:
+        return ()
+    runs = plan(cron, max(since, now - UNPLANNED_WINDOW), now, default_timezone=default_timezone)
+    return tuple(replace(run, expires_at=run.start_at + LATE) for run in runs[-UNPLANNED_LIMIT:])
 
 
 def backfill(

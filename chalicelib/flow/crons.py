@@ -39,6 +39,7 @@ from chalicelib.core.cronworkflows import (
     patch_for_spec,
     plan,
     reconcile,
+    unplanned,
     validate,
 )
 from chalicelib.core.errors import ClusterError, Conflict, LynceusError
@@ -52,6 +53,7 @@ EARLY = timedelta(
     seconds=1
 )  # a message aims at this long before its second, and the worker waits out the rest
 SEND_AT_ONCE = 100  # runs that are recorded before they are sent
+MEND_SECONDS = 10.0  # for a gap, in one tick; the next one goes on
 UPDATE_SECONDS = 15.0  # for the status of all objects, in one tick
 SWEEP_AFTER = timedelta(seconds=15)  # behind its time, a run that nobody decided is rung for again
 BESIDE = timedelta(hours=1)  # how long another controller that was seen counts as being there
@@ -78,20 +80,17 @@ def tend(ports: Ports, settings: Settings) -> None:
             default_timezone=settings.timezone,
             beside_argo=beside[cron.namespace],
         )
-    state = ports.ledger.cron_state(PLANNER)
-    if state.until is not None and state.until < now:
-        ports.journal.error(
-            "cron.gap", since=state.until.isoformat(), seconds=(now - state.until).total_seconds()
-        )
-        ports.journal.count("cron_gaps")
-        for cron in crons:
-            if not beside[cron.namespace]:
-                runs += _made_up(cron, state.until - AHEAD, now, settings)
     _send(runs, ports)
+    state = ports.ledger.cron_state(PLANNER)
+    after = replace(state, version=state.version + 1, until=now + AHEAD, cursor="")
+    if state.until is not None and state.until < now:
+        cursor = _mend(crons, beside, state, now, ports, settings)
+        if cursor:
+            after = replace(after, until=state.until, cursor=cursor)
     # Written after the sends, and never backwards: it only detects gaps (rule 29).
     if state.until is None or state.until < now + AHEAD:
         try:
-            ports.ledger.put_cron_state(replace(state, version=state.version + 1, until=now + AHEAD))
+            ports.ledger.put_cron_state(after)
         except Conflict:
             ports.journal.log("cron.planned_beside")  # another tick, at the same time
     if settings.cron == "active":
@@ -102,6 +101,49 @@ def _crons(ports: Ports, settings: Settings) -> Iterable[CronWorkflow]:
     for namespace in settings.namespaces or ("",):
         for raw in ports.cluster.cron_workflows(namespace):
             yield cron_from_object(raw)
+
+
+def _mend(
+    crons: Sequence[CronWorkflow],
+    beside: Mapping[str, bool],
+    state: CronState,
+    now: datetime,
+    ports: Ports,
+    settings: Settings,
+) -> str:
+    """Make up for a gap in the planning, from `state.until` on. "" when done, else the cursor to go on behind.
+
+    What is not made up for is sent all the same: the worker starts what is less than LATE behind, and records the
+    rest as missed.
+    """
+    since = state.until or now
+    if not state.cursor:
+        ports.journal.error("cron.gap", since=since.isoformat(), seconds=(now - since).total_seconds())
+        ports.journal.count("cron_gaps")
+    deadline = ports.clock.monotonic() + MEND_SECONDS
+    cursor = state.cursor
+    for cron in sorted(crons, key=_place):
+        if _place(cron) <= state.cursor or beside[cron.namespace]:
+            continue
+        if ports.clock.monotonic() > deadline:
+            ports.journal.error("cron.gap_out_of_time", cursor=cursor)
+            return cursor
+        made_up = _made_up(cron, since - AHEAD, now, settings)
+        ids = {run.id for run in made_up}
+        others = unplanned(cron, since, now, default_timezone=settings.timezone)
+        _send([*made_up, *(run for run in others if run.id not in ids)], ports)
+        cursor = _place(cron)
+    return ""
+
+
+def _place(cron: CronWorkflow) -> str:
+    return f"{cron.namespace}/{cron.name}"
+
+
+def _in_turn(crons: Sequence[CronWorkflow], now: datetime) -> Sequence[CronWorkflow]:
+    """All of them, beginning elsewhere each minute: where time runs out, nobody is left out for ever."""
+    first = int(digest_of("turn", now.isoformat(timespec="minutes")), 16) % max(len(crons), 1)
+    return [*crons[first:], *crons[:first]]
 
 
 def _made_up(cron: CronWorkflow, since: datetime, now: datetime, settings: Settings) -> list[Run]:
@@ -198,9 +240,7 @@ def _bring_up_to_date(
             child = child_from_object(raw)
             children[namespace, child.cron_workflow].append(child)
     deadline = ports.clock.monotonic() + UPDATE_SECONDS
-    # Beginning elsewhere each minute, a tick that runs out of time leaves nobody out for ever.
-    first = int(digest_of("status", now.isoformat(timespec="minutes")), 16) % max(len(crons), 1)
-    for done, cron in enumerate([*crons[first:], *crons[:first]]):
+    for done, cron in enumerate(_in_turn(crons, now)):
         if ports.clock.monotonic() > deadline:
             ports.journal.error("cron.status_out_of_time", done=done, of=len(crons))
             break

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core import reasons
 from chalicelib.core.errors import BadRequest, Forbidden
 from chalicelib.core.submissions import Submission
 from chalicelib.flow.backfills import history, make_up
@@ -22,8 +23,9 @@ LABEL = "workflows.argoproj.io/cron-workflow"
 class SlowLedger(MemoryLedger):
     """A ledger that takes a tenth of a second to record a run."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, before: MemoryLedger | None = None) -> None:
         super().__init__()
+        vars(self).update(vars(before) if before else {})
         self._clock = clock
 
     def begin_run(self, run: Submission) -> bool:
@@ -207,6 +209,43 @@ def test_rule_31_a_cluster_that_was_away_is_no_reason_to_run_an_hour_later() -> 
     assert runs(made)[-1].progress.state == "missed"
 
 
+def test_rule_31_runs_that_a_gap_swallowed_are_recorded_as_missed_and_the_latest_may_still_start() -> None:
+    made = world(cron())
+    spend(made, 6)
+    made.clock.set(datetime(2026, 3, 2, 12, 21, tzinfo=UTC))
+
+    spend(made, 1)
+
+    told = [(run.scheduled_at.minute, run.progress.state) for run in runs(made) if run.scheduled_at]
+    assert told[:5] == [(0, "created"), (5, "created"), (10, "missed"), (15, "missed"), (20, "created")]
+    assert made.journal.metrics["missed"] == 2
+    assert status(made)["lastScheduledTime"] == "2026-03-02T12:20:00Z"
+
+
+def test_a_gap_in_many_objects_is_mended_tick_by_tick_and_holds_up_nothing() -> None:
+    asked = {"lynceus.dev/catch-up": "latest"}
+    names = [f"job-{number}" for number in range(250)]
+    made = world(*(cron(name, schedule="0 * * * *", annotations=asked) for name in names))
+    spend(made, 1)
+    made.clock.set(datetime(2026, 3, 2, 13, 30, tzinfo=UTC))
+    made.ledger = SlowLedger(made.clock, made.ledger)
+    made.ports = replace(made.ports, ledger=made.ledger)
+
+    began = made.clock.now()
+    made.tick()
+    assert made.clock.now() - began < timedelta(seconds=30)
+    assert made.journal.metrics["heartbeat_plan"] == 2
+    for _ in range(10):
+        made.clock.sleep(30)
+        made.tick()
+        made.work(cron=True)
+
+    late = [run for run in runs(made) if run.run == "catch-up"]
+    assert {run.source for run in late if run.progress.state == "created"} == set(names)
+    assert made.journal.metrics["cron_gaps"] == 1
+    assert made.ledger.cron_state("planner").cursor == ""
+
+
 def test_an_object_that_was_only_ever_skipped_is_made_up_for_where_an_annotation_asks() -> None:
     asked = {"annotations": {"lynceus.dev/catch-up": "latest"}}
     when = "{{= now().Minute() }} > 20"
@@ -356,7 +395,10 @@ def test_rule_34_beside_argos_controller_nothing_is_created_twice_and_its_status
     assert made.names().count(run.workflow) == 1
     submission = made.ledger.submission(run.pointer)
     assert submission is not None
-    assert submission.progress.state == "existed"
+    assert (submission.progress.state, submission.progress.reason) == (
+        "existed",
+        reasons.CREATED_BY_OTHER_CONTROLLER,
+    )
     assert status(made)["succeeded"] == before["succeeded"] == 0
 
 
