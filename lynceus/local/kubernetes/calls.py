@@ -128,5 +128,6 @@ def selection_of(call: Call) -> Selection:
             call.resource.store,
             custom=call.resource.custom,
             namespaced=call.resource.namespaced,
+            names=strategies.NEW_EVENT_FIELDS if call.resource.stored_as else None,
         ),
     )

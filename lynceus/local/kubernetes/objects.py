@@ -56,9 +56,7 @@ def generated_name(prefix: str, chance: random.Random) -> str:
 
 
 def name_faults(name: str, form: str, *, prefix: bool = False) -> list[str]:
-    """What is wrong with a name; `form` is "subdomain", "label", "path" or "any", `prefix` allows a dash at the end."""
-    if form == "any":
-        return []
+    """What is wrong with a name; `form` is "subdomain", "label" or "path", `prefix` allows a dash at the end."""
     if form == "path":
         if name in (".", ".."):
             return [f"may not be '{name}'"]

@@ -264,14 +264,28 @@ SELECTABLE: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def field_terms(text: str, store: str, *, custom: bool = False, namespaced: bool = True) -> list[FieldTerm]:
-    """The terms of a field selector for objects kept under `store`; raises Refusal 400."""
+def field_terms(
+    text: str,
+    store: str,
+    *,
+    custom: bool = False,
+    namespaced: bool = True,
+    names: Mapping[str, str] | None = None,
+) -> list[FieldTerm]:
+    """The terms of a field selector for objects kept under `store`; raises Refusal 400.
+
+    `names` are the fields by other names, the only ones known then.
+    """
     known = ("metadata.name", *SELECTABLE.get(store, ()))
     if namespaced or not custom:
         known = (*known, "metadata.namespace")
     terms: list[FieldTerm] = []
     for part in _split(text):
         path, equal, value = _term(part, text)
+        if names is not None:
+            if path not in names:
+                raise bad_request(f"field label not supported: {path}")
+            path = names[path]
         if path not in known:
             raise bad_request(
                 f"field label not supported: {path}"

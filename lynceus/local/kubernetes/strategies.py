@@ -54,6 +54,7 @@ class Strategy:
     prepare: Callable[[Object], None] = _nothing  # what the server adds to a new object; nobody owns it
     kept: tuple[str, ...] = ()  # parts that updates leave as they are
     check: Callable[[Object], list[Cause]] = _no_findings
+    check_new: Callable[[Object], list[Cause]] = _no_findings  # of what is created, after `check`
     check_change: Callable[[Object, Object], list[Cause]] = _no_change_findings
     returns_deleted: bool = False  # DELETE answers the object instead of a Status
     unconditional_update: bool = True  # PUT without resourceVersion overwrites
@@ -161,42 +162,93 @@ def _check_secret_change(old: Object, new: Object) -> list[Cause]:
 # -- events --------------------------------------------------------------------------------------------------
 
 
-def _check_involved(instance: Object, involved: Object) -> list[Cause]:
-    """The event lies beside what it is about; what has no namespace is told of in `default`."""
-    where, mine = involved.get("namespace", ""), instance["metadata"].get("namespace", "")
-    if where == mine or (not where and mine == "default"):
-        return []
-    return [invalid_value("involvedObject.namespace", where, "does not match event.namespace")]
-
-
 def _check_event(instance: Object) -> list[Cause]:
-    return _check_involved(instance, instance.get("involvedObject") or {})
-
-
-_NEW_EVENT_TEXTS: Final = (("reportingInstance", 128), ("action", 128), ("reason", 128))
-
-
-def _check_new_event(instance: Object) -> list[Cause]:
-    causes = _check_involved(instance, instance.get("regarding") or {})
+    """Events with an eventTime are held to more, whichever group they come by."""
+    involved = instance.get("involvedObject") or {}
+    where, mine = involved.get("namespace", ""), instance["metadata"].get("namespace", "")
+    elsewhere = [invalid_value("involvedObject.namespace", where, "does not match event.namespace")]
     if not instance.get("eventTime"):
-        causes.append(required("eventTime"))
-    reporter = instance.get("reportingController")
+        # It lies beside what it is about; what has no namespace is told of in `default`.
+        return [] if where == mine or (not where and mine == "default") else elsewhere
+    causes = [] if where or mine in ("default", "kube-system") else elsewhere
+    field = "reportingController" if _is_new(instance) else "reportingComponent"
+    reporter = instance.get("reportingComponent") or ""
     if not reporter:
-        causes.append(required("reportingController"))
-    else:
-        causes += [invalid_value("reportingController", reporter, fault) for fault in key_faults(reporter)]
-    for name, longest in _NEW_EVENT_TEXTS:
+        causes.append(required(field))
+    causes += [invalid_value(field, reporter, fault) for fault in key_faults(reporter)]
+    for name in ("reportingInstance", "action", "reason"):
         text = instance.get(name) or ""
         if not text:
             causes.append(required(name))
-        elif len(text) > longest:
-            causes.append(invalid_value(name, "", f"can have at most {longest} characters"))
-    if len(instance.get("note") or "") > 1024:
+        elif len(text) > 128:
+            causes.append(invalid_value(name, "", "can have at most 128 characters"))
+    if len(instance.get("message") or "") > 1024:
         causes.append(invalid_value("message", "", "can have at most 1024 characters"))
-    kind = instance.get("type")
+    return causes
+
+
+def _is_new(instance: Object) -> bool:
+    return str(instance.get("apiVersion", "")).startswith("events.k8s.io/")
+
+
+_LEGACY: Final = ("firstTimestamp", "lastTimestamp", "count", "source")
+
+
+def _check_new_event(instance: Object) -> list[Cause]:
+    event = core_event(instance) | {"apiVersion": "events.k8s.io/v1"}
+    causes = _check_event(event) + _check_series(event)
+    if not event.get("eventTime"):
+        causes.append(required("eventTime"))
+    kind = event.get("type")
     if kind not in ("Normal", "Warning"):
         causes.append(invalid_value("type", "", f"has invalid value: {kind or ''}"))
+    causes += [invalid_value(name, "", "needs to be unset") for name in _LEGACY if event.get(name)]
     return causes
+
+
+def _check_series(event: Object) -> list[Cause]:
+    series = event.get("series")
+    if series is None:
+        return []
+    causes = []
+    if (series.get("count") or 0) < 2:
+        causes.append(invalid_value("series.count", "", "should be at least 2"))
+    if not series.get("lastObservedTime"):
+        causes.append(required("series.lastObservedTime"))
+    return causes
+
+
+_LASTING: Final = (
+    "involvedObject",
+    "reason",
+    "message",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
+    "type",
+    "eventTime",
+)
+
+
+def _check_new_event_change(old: Object, new: Object) -> list[Cause]:
+    """By events.k8s.io an event is told once, and only its series goes on."""
+    was, event = core_event(old), core_event(new) | {"apiVersion": "events.k8s.io/v1"}
+    causes = _check_event(event)
+    if was.get("series") != event.get("series"):
+        causes += _check_series(event)
+    causes += [
+        invalid_value(_FIELDS_OF_CHANGES.get(name, name), event.get(name), "field is immutable")
+        for name in _LASTING
+        if (was.get(name) or None) != (event.get(name) or None)
+    ]
+    return causes
+
+
+_FIELDS_OF_CHANGES: Final = {"reportingComponent": "reportingController"}
 
 
 # The two groups show the same objects under other names. Source: kubernetes pkg/apis/events/v1/conversion.go
@@ -208,6 +260,18 @@ _EVENT_NAMES: Final = {
     "deprecatedFirstTimestamp": "firstTimestamp",
     "deprecatedLastTimestamp": "lastTimestamp",
     "deprecatedCount": "count",
+}
+# field selectors of events.k8s.io → those of the core group
+NEW_EVENT_FIELDS: Final = {
+    **{
+        f"regarding.{name}": f"involvedObject.{name}"
+        for name in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    },
+    "reportingController": "reportingComponent",
+    "reason": "reason",
+    "type": "type",
+    "metadata.name": "metadata.name",
+    "metadata.namespace": "metadata.namespace",
 }
 _CORE_EVENT_NAMES: Final = {core: new for new, core in _EVENT_NAMES.items()}
 
@@ -353,7 +417,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     "serviceaccounts": Strategy(returns_deleted=True),
     "configmaps": Strategy(check=_check_config_map, check_change=_check_frozen),
     "secrets": Strategy(fill=_fill_secret, check=_check_secret, check_change=_check_secret_change),
-    "events": Strategy("any", check=_check_event, create_on_update=True),
+    "events": Strategy("path", check=_check_event, create_on_update=True),
     f"roles.{_RBAC}": Strategy(
         "path", _fill_role, check=lambda role: _check_rules(role, namespaced=True), create_on_update=True
     ),
@@ -379,5 +443,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     ),
 }
 # Seen through events.k8s.io, an event is held to more.
-NEW_EVENT: Final = Strategy(check=_check_new_event)
+NEW_EVENT: Final = Strategy(
+    check_new=_check_new_event, check_change=_check_new_event_change, create_on_update=True
+)
 CUSTOM: Final = Strategy(unconditional_update=False)

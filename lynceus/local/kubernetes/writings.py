@@ -148,6 +148,7 @@ class Writer:
             metadata, namespaced=resource.namespaced, form=call.strategy.name_form
         )
         causes += self._check_content(call, instance, causes)
+        causes += call.strategy.check_new(instance)
         if causes:
             group = "" if resource.stored_as else resource.group
             raise invalid(Named(group, resource.kind, metadata.get("name", "")), causes)
@@ -333,7 +334,8 @@ class Writer:
         causes += self._check_content(call, instance, causes)
         causes += call.strategy.check_change(existing, instance)
         if causes:
-            raise invalid(resource.kind_named(call.name), causes)
+            group = "" if resource.stored_as else resource.group
+            raise invalid(Named(group, resource.kind, call.name), causes)
 
     def patch(self, call: Call) -> Response:
         """PATCH in any of its forms."""

@@ -448,6 +448,43 @@ def test_events_of_both_groups_are_the_same_events(server: Server, namespace: st
     assert answer["note"] == "text"
 
 
+def test_an_event_with_a_time_of_its_own_names_its_reporter(server: Server, namespace: str) -> None:
+    about = {"kind": "Workflow", "namespace": namespace, "name": "a"}
+    event = {"metadata": {"name": "e"}, "involvedObject": about, "eventTime": "2026-11-20T10:00:00.000000Z"}
+
+    status, answer = server.call("POST", f"/api/v1/namespaces/{namespace}/events", event)
+
+    missing = {
+        cause["field"] for cause in answer["details"]["causes"] if cause["message"] == "Required value"
+    }
+    assert (status, missing) == (422, {"reportingComponent", "reportingInstance", "action", "reason"})
+
+
+def test_events_by_their_own_group_are_told_once(server: Server, namespace: str) -> None:
+    events = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+    event = {
+        "metadata": {"name": "e"},
+        "regarding": {"kind": "Workflow", "namespace": namespace, "name": "a"},
+        "eventTime": "2026-11-20T10:00:00.000000Z",
+        "reportingController": "example.com/triggers",
+        "reportingInstance": "one",
+        "action": "Dispatch",
+        "reason": "Failed",
+        "type": "Warning",
+        "note": "once",
+    }
+    server.create(events, event)
+    merge = {"Content-Type": "application/merge-patch+json"}
+    series = {"series": {"count": 2, "lastObservedTime": "2026-11-20T10:00:01.000000Z"}}
+
+    retold, _ = server.call("PATCH", f"{events}/e", {"note": "twice"}, headers=merge)
+    again, _ = server.call("PATCH", f"{events}/e", series, headers=merge)
+    _, found = server.call("GET", f"{events}?fieldSelector=regarding.name%3Da")
+
+    assert (retold, again) == (422, 200)
+    assert [each["metadata"]["name"] for each in found["items"]] == ["e"]
+
+
 def test_a_namespace_that_ends_takes_nothing_new(server: Server, namespace: str) -> None:
     server.call("DELETE", f"/api/v1/namespaces/{namespace}")
 
