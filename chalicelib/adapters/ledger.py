@@ -136,7 +136,7 @@ class DynamoLedger:
         blob = self._get_pieces(f"event#{record.id}", f"body#{record.digest}")
         if blob is None:
             raise NotFound(
-                f"the body of event {record.id} is not kept (LYNCEUS_KEEP_BODIES, or its time is over)"
+                f"the body of event {record.id} is not kept (erased, LYNCEUS_KEEP_BODIES=none, or its time is over)"
             )
         return zlib.decompress(blob)
 

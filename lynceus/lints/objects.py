@@ -112,10 +112,7 @@ class Templates:
         known = self._known.get((name, wide))
         if known is not None or self._find is None:
             return known, False
-        try:
-            found = self._find(namespace, name, wide)
-        except LynceusError:
-            return None, False
+        found = self._find(namespace, name, wide)
         return found, found is None
 
     def close_to(self, name: str, wide: bool) -> str:

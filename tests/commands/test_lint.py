@@ -306,3 +306,26 @@ def test_whatever_a_file_holds_it_is_answered_with_findings(value: Any) -> None:
 @given(st.text(max_size=60))
 def test_whatever_a_selector_says_it_is_answered_with_remarks(source: str) -> None:
     assert isinstance(remarks(source, selector=True), list)
+
+
+def test_a_cluster_that_does_not_answer_is_said_and_not_taken_for_clean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kubeconfig").write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+                "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
+                "users": [{"name": "c", "user": {"token": "t"}}],
+            }
+        )
+    )
+    path = tmp_path / "binding.yaml"
+    path.write_text(yaml.safe_dump(binding("b")))
+
+    code = main(["lint", "--cluster", "--kubeconfig", str(tmp_path / "kubeconfig"), str(path)])
+
+    assert (code, "does not answer" in capsys.readouterr().err) == (3, True)
