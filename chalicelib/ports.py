@@ -233,7 +233,10 @@ class Topics(Protocol):
     """Amazon SNS, as far as its webhooks need it."""
 
     def certificate(self, url: str) -> bytes:
-        """The PEM at a signing certificate's URL, which was checked before; raises Unavailable."""
+        """The PEM at a signing certificate's URL, which was checked before; b"" where there is none.
+
+        Raises Unavailable where nobody can say.
+        """
 
     def confirm(self, topic_arn: str, token: str) -> None:
         """Confirm a subscription by the API, never by fetching the URL in the message; raises Unavailable."""

@@ -32,6 +32,8 @@ class SnsTopics:
                 self._kept.move_to_end(url)
                 return self._kept[url]
         pem = self._fetch(url)
+        if not pem:
+            return pem
         with self._lock:
             self._kept[url] = pem
             while len(self._kept) > KEPT:
@@ -49,6 +51,8 @@ class SnsTopics:
             answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"the signing certificate cannot be fetched: {type(error).__name__}") from error
+        if answer.status in (403, 404):
+            return b""  # a forger's file name; not kept, since SNS may be late with a new one
         if answer.status != 200 or len(pem) > LIMIT:
             raise Unavailable(
                 f"the signing certificate cannot be fetched: status {answer.status}, {len(pem)} bytes"

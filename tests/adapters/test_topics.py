@@ -28,7 +28,11 @@ class Sns:
     """Something that speaks HTTP where SNS would."""
 
     def __init__(self) -> None:
-        self.pages = {"/a.pem": (200, b"PEM"), "/large.pem": (200, b"x" * (LIMIT + 1))}
+        self.pages = {
+            "/a.pem": (200, b"PEM"),
+            "/large.pem": (200, b"x" * (LIMIT + 1)),
+            "/failing.pem": (500, b"no"),
+        }
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.answer = (200, CONFIRMED)
         sns = self
@@ -77,7 +81,7 @@ def test_a_certificate_is_fetched_once(sns: Sns) -> None:
     assert len(sns.asked) == 1
 
 
-@pytest.mark.parametrize("path", ["/moved.pem", "/large.pem", "/absent.pem"])
+@pytest.mark.parametrize("path", ["/moved.pem", "/large.pem", "/failing.pem"])
 def test_a_redirect_much_text_and_no_certificate_are_none(sns: Sns, path: str) -> None:
     with pytest.raises(Unavailable, match="cannot be fetched"):
         SnsTopics().certificate(f"{sns.url}{path}")
@@ -87,12 +91,26 @@ def test_a_redirect_much_text_and_no_certificate_are_none(sns: Sns, path: str) -
 
 def test_a_failure_is_not_remembered(sns: Sns) -> None:
     topics = SnsTopics()
+    sns.pages["/late.pem"] = (503, b"no")
     with pytest.raises(Unavailable):
         topics.certificate(f"{sns.url}/late.pem")
 
     sns.pages["/late.pem"] = (200, b"PEM")
 
     assert topics.certificate(f"{sns.url}/late.pem") == b"PEM"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_certificate_that_is_not_there_proves_nothing_and_is_looked_for_again(
+    sns: Sns, status: int
+) -> None:
+    topics = SnsTopics()
+    sns.pages["/made-up.pem"] = (status, b"<Error/>")
+    assert topics.certificate(f"{sns.url}/made-up.pem") == b""
+
+    sns.pages["/made-up.pem"] = (200, b"PEM")
+
+    assert topics.certificate(f"{sns.url}/made-up.pem") == b"PEM"
 
 
 def test_nobody_there_is_unavailable() -> None:

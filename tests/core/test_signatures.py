@@ -482,7 +482,7 @@ def test_what_sns_repeats_in_headers_is_what_it_signed(name: str, key: str) -> N
 
 def test_a_certificate_that_is_none_is_a_refusal() -> None:
     scheme = Sns(tuple(SNS["config"]["topic_arns"]))
-    for certificates in (None, lambda url: b"no certificate"):
+    for certificates in (None, lambda url: b"no certificate", lambda url: b""):
         with pytest.raises(Unauthenticated) as refused:
             scheme.verify(
                 {"x-amz-sns-message-type": ["Notification"]},
