@@ -265,7 +265,6 @@ class Sns:
         if topic not in self.topic_arns:
             raise Unauthenticated("topic-not-allowed")
         _check_time(_iso_seconds(message.get("Timestamp", "")), now, self.tolerance, min(self.tolerance, 300))
-        pem = self._certificate(message.get("SigningCertURL", ""), topic, certificates)
         lines = [(key, message[key]) for key in keys if key in message]
         if {key for key, _ in lines} | {"Subject"} != set(keys) | {"Subject"}:
             raise Unauthenticated("message-malformed")
@@ -273,6 +272,7 @@ class Sns:
             signed = "".join(f"{key}\n{value}\n" for key, value in lines).encode()
         except UnicodeEncodeError as error:  # half a surrogate pair, escaped
             raise Unauthenticated("message-malformed") from error
+        pem = self._certificate(message.get("SigningCertURL", ""), topic, certificates)
         if not _rsa_holds(pem, message.get("SignatureVersion", ""), message.get("Signature", ""), signed):
             raise Unauthenticated("signature-mismatch")
 
