@@ -496,8 +496,7 @@ def _to_json(budget: Budget, value: Any) -> str:
 
 def _from_json(budget: Budget, value: Any) -> Any:
     source = need_string(value)
-    parts = sum(map(source.count, ("[", "{", ",", "\\")))
-    budget.spend((len(source) >> 1) + 4 * parts)
+    budget.spend(documents.reading(source))
     return documents.unmarshal(source)
 
 

@@ -44,6 +44,12 @@ def unmarshal(source: str) -> Any:
     return _Scanner(source).document()
 
 
+def reading(source: str) -> int:
+    """The steps that reading a JSON text takes."""
+    parts = sum(map(source.count, ("[", "{", ",", "\\")))
+    return (len(source) >> 1) + 4 * parts
+
+
 def _number(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):

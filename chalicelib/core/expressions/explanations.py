@@ -56,6 +56,7 @@ MAX_VALUE: Final = 100  # characters of a value that are shown
 MAX_SOURCE: Final = 200  # characters of a part's source
 MAX_SEARCHED: Final = 5  # items that are shown of what was searched
 MAX_FINDINGS: Final = 20
+MAX_LOOPS: Final = 8  # one inside of the other that are looked into
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,10 @@ class Plan:
     variables: int
 
 
+def _told_by_parts(_: Frame) -> Any:
+    raise AssertionError("what its parts decide is not asked itself")
+
+
 def plan(tree: ast.expr, natures: Natures, listed: Collection[str] = LISTED_HEADERS) -> Plan:
     """How to explain a checked tree; `listed` are the headers whose values may be shown."""
     planner = _Planner(natures, listed)
@@ -152,22 +157,24 @@ class _Planner:
         self.listed = listed
         self.hidden_names: set[str] = set()  # variables, and "#" inside of a loop
         self.read_by: dict[str, frozenset[str]] = {}
+        self.loops = 0  # that are open
 
     def part(self, node: ast.expr) -> Part:
         parts = operands(node)
         if isinstance(node, ast.BoolOp) and parts is not None:
-            return self.joined("and" if isinstance(node.op, ast.And) else "or", node, parts[1], parts[2])
+            kind = "and" if isinstance(node.op, ast.And) else "or"
+            return self.joined(kind, node, f"{{}} {kind} {{}}", parts[1], parts[2])
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             inner = operands(node.operand)
             # `not (a in b)` and `a not in b` are one node to the parser; both read best as the latter.
             if inner is None or isinstance(node.operand, ast.BoolOp):
-                return self.joined("not", node, node.operand)
+                return self.joined("not", node, "not ({})", node.operand)
             return self.compared(node.operand, *inner, negated=True)
         if isinstance(node, ast.IfExp):
-            return self.joined("if", node, node.test, node.body, node.orelse)
+            return self.joined("if", node, "{} ? {} : {}", node.test, node.body, node.orelse)
         if isinstance(node, Let):
             return self.let(node)
-        if isinstance(node, Builtin) and node.name in _LOOPS and len(node.arguments) == 2:
+        if isinstance(node, Builtin) and node.name in _LOOPS and self.loops < MAX_LOOPS:
             return self.loop(node)
         if isinstance(node, ast.Compare) and parts is not None:
             return self.compared(node, *parts)
@@ -183,8 +190,12 @@ class _Planner:
         run = more.pop("run", None) or self.binder.cooked(node)
         return Part(kind, _cut(source, MAX_SOURCE), offset_of(node) or 0, run, headers, hidden=hidden, **more)
 
-    def joined(self, kind: str, node: ast.expr, *nodes: ast.expr) -> Part:
-        return self.made(kind, node, parts=tuple(map(self.part, nodes)))
+    def joined(self, kind: str, node: ast.expr, form: str, *nodes: ast.expr) -> Part:
+        """A part that its own parts decide; its source is made of theirs, or a long chain would take long."""
+        parts = tuple(map(self.part, nodes))
+        source = _cut(form.format(*(part.source for part in parts)), MAX_SOURCE)
+        headers: frozenset[str] = frozenset().union(*(part.headers for part in parts))
+        return Part(kind, source, offset_of(node) or 0, _told_by_parts, headers, parts=parts)
 
     def compared(
         self, node: ast.expr, symbol: str, left: ast.expr, right: ast.expr, negated: bool = False
@@ -229,7 +240,9 @@ class _Planner:
         self.read_by["#"] = collection.headers
         whole = self.binder.cooked(node)
         self.binder.open_loop(node.arguments[0])
+        self.loops += 1
         body = self.part(loop_variables(node))
+        self.loops -= 1
         self.binder.close_loop()
         if not outer_hidden:
             self.hidden_names.discard("#")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from chalicelib.core.expressions.documents import unmarshal
+from chalicelib.core.expressions import documents
 from chalicelib.core.expressions.jsonpaths.queries import PathError, Query
 from chalicelib.core.expressions.jsonpaths.reading import read_path
 from chalicelib.core.expressions.panics import FunctionError
@@ -33,8 +33,8 @@ def jsonpath(document: str, path: str, meter: Meter | None = None) -> Any:
     A document nested deeper than Python's stack raises RecursionError; the evaluator tries again with more of it.
     """
     meter = meter or Meter(_STEPS)
-    meter.spend(len(document) // 16)
-    root = unmarshal(document)
+    meter.spend(documents.reading(document))
+    root = documents.unmarshal(document)
     try:
         return Query(root, meter).apply(read_path(path, meter), root)
     except PathError as error:

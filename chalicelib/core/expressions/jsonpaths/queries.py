@@ -72,7 +72,7 @@ class Query:
         """What the steps find from a value on; the value itself when there are none."""
         if not tokens:
             return value
-        self.meter.spend(1 + len(tokens) // 8)  # the rest is copied for every step
+        self.meter.spend(4 + len(tokens) // 8)  # the rest is copied for every step
         return tokens[0].apply(self, value, tokens[1:])
 
     def apply_or_nil(self, tokens: Sequence[Token], value: Any) -> Any:

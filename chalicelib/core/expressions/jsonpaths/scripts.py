@@ -123,7 +123,7 @@ class Operator(Operation):
     right: Any
 
     def evaluate(self, query: Query, current: Any) -> Any:
-        query.meter.spend(1)
+        query.meter.spend(8)
         return _EVALUATE[self.symbol](_Operands(query, current, self.left, self.right))
 
 

@@ -107,7 +107,7 @@ class Recursive(Token):
     def _collect(self, query: Query, value: Any, following: Sequence[Token], found: list[Any]) -> None:
         if value is None:
             return
-        query.meter.spend(1)
+        query.meter.spend(4)
         result = query.apply_or_nil(following, value)
         if following and isinstance(result, list):
             query.meter.spend(len(result))
@@ -136,7 +136,7 @@ class Filter(Token):
         return query.found_in(kept, following) if following else kept
 
     def _holds(self, query: Query, item: Any) -> bool:
-        query.meter.spend(1)
+        query.meter.spend(4)
         try:
             result = self.expression.evaluate(query, item)
         except PathError:
