@@ -248,8 +248,6 @@ def _bring_up_to_date(
             continue
         try:
             _update(cron, children[cron.namespace, cron.name], now, ports)
-        except Conflict:
-            continue  # somebody wrote in between: the next tick computes anew (rule 26)
         except LynceusError as error:
             ports.journal.error(
                 "cron.status_failed", namespace=cron.namespace, cron=cron.name, error=error.message
@@ -257,15 +255,27 @@ def _bring_up_to_date(
 
 
 def _update(cron: CronWorkflow, family: Sequence[Child], now: datetime, ports: Ports) -> None:
-    patch = reconcile(cron, family, now).patch
-    if patch is None:
-        patch = patch_for_spec(cron)
-        if cron.problem:
-            _tell(cron, "Malformed", cron.problem, ports)
-        elif patch:
-            _tell(cron, SPEC_ERROR, validate(cron), ports)
-    if patch:
-        ports.cluster.patch("cronworkflows", cron.namespace, cron.name, patch)
+    for _ in range(PATCH_TRIES):
+        patch = reconcile(cron, family, now).patch
+        if patch is None:
+            patch = patch_for_spec(cron)
+            if cron.problem:
+                _tell(cron, "Malformed", cron.problem, ports)
+            elif patch:
+                _tell(cron, SPEC_ERROR, validate(cron), ports)
+        if not patch:
+            break
+        try:
+            ports.cluster.patch("cronworkflows", cron.namespace, cron.name, patch)
+            break
+        except Conflict:
+            # The worker writes in the same second where the tick comes on the minute: again, or it would always lose.
+            raw = ports.cluster.cron_workflow(cron.namespace, cron.name)
+            if raw is None:
+                return
+            cron = cron_from_object(raw)
+    else:
+        return  # the next tick; a child that is not counted yet is not deleted either
     uids = {child.name: child.uid for child in family}
     for name in history_to_delete(cron, family):
         ports.cluster.delete_workflow(cron.namespace, name, uids[name])

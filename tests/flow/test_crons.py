@@ -348,6 +348,20 @@ def test_rule_33_the_tick_counts_finished_children_and_trims_history() -> None:
     assert len(succeeded) == 2
 
 
+def test_rule_33_a_tick_in_the_very_second_of_a_run_still_counts_and_trims() -> None:
+    made = world(cron(schedule="* * * * *", successfulJobsHistoryLimit=1))
+    for _ in range(3):
+        spend(made, 1)
+        finish(made, made.names()[-1])
+    patches = made.plan.calls["cluster", "patch"]
+    made.plan.faults.append(Fault("cluster", "patch", "conflict", patches + 1))
+
+    made.tick()
+
+    assert status(made)["succeeded"] == 3
+    assert len([w for w in made.workflows() if (w.get("status") or {}).get("phase") == "Succeeded"]) == 1
+
+
 def test_rule_34_observing_plans_and_records_and_creates_nothing() -> None:
     made = world(cron(schedule="* * * * *"), cron="observe")
 

@@ -283,7 +283,12 @@ def do_everything(drive: Drive, here: World) -> None:
             drive.invoke(function, records([{"MessageId": "m", "ReceiptHandle": "r", "Body": body}], queue))
         wrong = {**CRON["spec"], "schedules": [f"0 0 * * {6 + number}"]}
         here.cluster.apply([{**CRON, "metadata": {"name": "wrong", "namespace": "argo"}, "spec": wrong}])
+        # The worker writes in between: the object is read again.
+        here.cluster.faults.error(
+            409, count=1, when=lambda method, path: method == "PATCH" and "cronw" in path
+        )
         drive.invoke("tick", minute())
+        here.cluster.faults.clear()
         wiring._containers.clear()
 
     # What the outbox still holds is rung for by the tick, in both queues; bindings that changed are kept anew.
