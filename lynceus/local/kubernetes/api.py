@@ -114,7 +114,7 @@ class Api:
         resource = self._find_resource(wanted)
         if resource is None:
             return page_not_found()
-        form = negotiate(request.header("accept"))
+        form = negotiate(request.header("accept"), stream=wanted.verb == "watch")
         return self._dispatch(Call(request, user, wanted, resource, form, warnings))
 
     def _authenticate(self, request: Request) -> User:

@@ -84,8 +84,8 @@ class Form:
     version: str = "v1"
 
 
-def negotiate(accept: str) -> Form:
-    """The first form on offer that we have; raises Refusal 406 when there is none."""
+def negotiate(accept: str, *, stream: bool = False) -> Form:
+    """The first form on offer that we have, YAML not for streams; raises Refusal 406 when there is none."""
     if not accept:
         return Form()
     for clause in accept.split(","):
@@ -94,6 +94,8 @@ def negotiate(accept: str) -> Form:
         media = {"*/*": bodies.JSON, "application/*": bodies.JSON}.get(media, media)
         if media not in (bodies.JSON, bodies.YAML):
             continue
+        if stream and media == bodies.YAML:
+            break
         wanted = options.get("as")
         if wanted is None:
             return Form(media)
@@ -105,7 +107,7 @@ def negotiate(accept: str) -> Form:
             return Form(media, "metadata", options["v"])
         if wanted == "PartialObjectMetadataList":
             return Form(media, "metadata list", options["v"])
-    raise not_acceptable()
+    raise not_acceptable(stream=stream)
 
 
 def mismatched(form: Form, kind: str) -> Refusal:

@@ -238,9 +238,10 @@ def not_supported_on(about: Named, verb: str) -> Refusal:
     return Refusal(405, "MethodNotAllowed", text, about.details())
 
 
-def not_acceptable() -> Refusal:
-    """406: no form that the caller reads is one of ours."""
-    text = "only the following media types are accepted: " + ", ".join(_MEDIA)
+def not_acceptable(*, stream: bool = False) -> Refusal:
+    """406: no form that the caller reads is one of ours; a watch has no form in YAML."""
+    accepted = [f"{media};stream=watch" for media in _MEDIA if "yaml" not in media] if stream else _MEDIA
+    text = "only the following media types are accepted: " + ", ".join(accepted)
     return Refusal(406, "NotAcceptable", text)
 
 

@@ -361,6 +361,14 @@ def test_what_cannot_be_done_is_said_in_the_servers_words(
     assert (found, words in answer["message"]) == (status, True), answer
 
 
+def test_a_watch_is_not_to_be_had_in_yaml(server: Server, namespace: str) -> None:
+    yaml = {"Accept": "application/yaml"}
+
+    status, _ = server.call("GET", f"{workflows(namespace)}?watch=1&timeoutSeconds=1", headers=yaml)
+
+    assert status == 406
+
+
 def test_what_a_patch_adds_arrives_whole(server: Server, namespace: str) -> None:
     server.create(workflows(namespace), workflow("one"))
 
