@@ -3,7 +3,8 @@
 Heads (who, when, which reason, which Workflow) are one right, contents (bodies, compared values) another; both are
 asked of the cluster with the reader's own token, on resources that exist only in roles (rule 38):
 
-    events.lynceus.dev    list: heads    get: bodies, headers and compared values    delete: erase a body
+    events.lynceus.dev    list: heads    get: bodies, headers, compared values, and what bindings said of them
+                          delete: erase a body
     replays.lynceus.dev   create: run again
 
 Every list is one query of the ledger for each page. Filters look at what the index tells, so a page may be short, or
@@ -13,7 +14,7 @@ empty, and still have a cursor: the end is where there is none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -167,11 +168,14 @@ def binding_health(
     now = ports.clock.now()
     ages = [now - run.received_at for run in runs if run.received_at]
     listed = known.of(namespace)
+    error = ports.archive.error_of(namespace, name)
+    if error is not None and not _reads_contents(authorization, namespace, ports):
+        error = {key: value for key, value in error.items() if key != "message"}
     return {
         "binding": name,
         "exists": None if listed is None else any(name == binding.name for binding in listed.bindings),
         "lastMatch": submission_data(runs[0]) if runs else None,
-        "lastError": ports.archive.error_of(namespace, name),
+        "lastError": error,
         "states": states,
         # Of this page alone: a larger `limit` sees further.
         "rates": {
@@ -236,21 +240,26 @@ def show(
     ports: Ports,
     settings: Settings,
 ) -> dict[str, Any]:
-    """The event's record; its headers for those who may read contents, and to them with `body=true` its body."""
-    record = find(authorization, namespace, identity, "list", ports, settings)
-    told = record_data(record)
+    """The event's record; its headers and messages for those who may read contents, with `body=true` its body too."""
     wants_body = query.get("body") == "true"
-    try:
-        ports.cluster.allowed(authorization, namespace, "get", EVENTS)
+    record = find(authorization, namespace, identity, "get" if wants_body else "list", ports, settings)
+    told = record_data(record)
+    if wants_body:
+        told["body"] = ports.ledger.body(record).decode("utf-8", "replace")
+    if wants_body or _reads_contents(authorization, namespace, ports):
         told["headers"] = {name: list(values) for name, values in record.headers.items()}
-        if wants_body:
-            told["body"] = ports.ledger.body(record).decode("utf-8", "replace")
-    except Forbidden:
-        if wants_body:
-            raise
+        told["verdicts"] = [verdict_data(verdict) for verdict in record.verdicts]
     told["submissions"] = [submission_data(submission) for submission in ports.ledger.submissions(record)]
     told["notes"] = ports.archive.notes(record.id)
     return told
+
+
+def _reads_contents(authorization: str, namespace: str, ports: Ports) -> bool:
+    try:
+        ports.cluster.allowed(authorization, namespace, "get", EVENTS)
+    except Forbidden:
+        return False
+    return True
 
 
 def find(
@@ -391,7 +400,7 @@ def erase(
 
 
 def record_data(record: EventRecord) -> dict[str, Any]:
-    """The record as JSON, without what the event holds: neither body nor headers."""
+    """The record as JSON, without what the event holds: no body, no headers, no message that may quote them."""
     told = {
         "id": record.id,
         "receivedAt": record.received_at.isoformat(),
@@ -409,7 +418,7 @@ def record_data(record: EventRecord) -> dict[str, Any]:
         "note": record.note,
         "duplicateOf": record.duplicate_of,
         "counts": dict(record.counts),
-        "verdicts": [verdict_data(verdict) for verdict in record.verdicts],
+        "verdicts": [verdict_data(replace(verdict, message="")) for verdict in record.verdicts],
         "waiting": record.deferred_after is not None,
         "trace": record.trace,
     }

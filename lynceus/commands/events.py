@@ -244,7 +244,8 @@ def _show(asked: Api, options: argparse.Namespace, out: Output) -> int:
     for submission in told.get("submissions", ()):
         _tell_submission(submission, out)
     for note in told.get("notes", ()):
-        more = ", ".join(f"{key} {value}" for key, value in note.items() if key not in ("at", "what"))
+        texts = {key: ", ".join(value) if isinstance(value, list) else value for key, value in note.items()}
+        more = "; ".join(f"{key} {text}" for key, text in texts.items() if key not in ("at", "what"))
         out.line(f"{note['at'][:19]}Z  {note['what']}" + (f": {more}" if more else ""))
     if "body" in told:
         out.line()
@@ -350,7 +351,7 @@ def _binding(asked: Api, options: argparse.Namespace, out: Output) -> int:
         out.line(
             f"last error {error['at'][:19]}Z, {error['count']} so far, event {error['event']}", colour="red"
         )
-        api.tell_message(error["message"], out)
+        api.tell_message(error.get("message", ""), out)
     for run in told["runs"][:10]:
         _tell_submission(run, out)
     if not told["runs"]:

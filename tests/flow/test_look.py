@@ -339,6 +339,22 @@ def test_what_is_kept_of_verdicts_is_bounded_however_many_bindings_there_are() -
     assert max(len(verdict.message) for verdict in record.verdicts) <= 500
 
 
+def test_rule_38_a_message_that_quotes_the_event_is_for_those_who_may_read_it() -> None:
+    world = world_with_a_reader(binding("cast", "payload.after"))
+    event = world.receive().headers["Lynceus-Event-Id"]
+    world.work()
+
+    def told() -> str:
+        shown = look.show(READER, "argo", event, {}, world.ports, world.settings)
+        health = look.binding_health(READER, "argo", "cast", {}, world.ports, world.settings, world.known)
+        return json.dumps([shown, health])
+
+    assert told().count(str(PUSH["after"])) == 2
+    world.cluster.deny("ada", "get", "events")
+    assert str(PUSH["after"]) not in told()
+    assert reasons.SELECTOR_ERROR in told()
+
+
 def test_the_heartbeat_tells_the_age_of_the_tick() -> None:
     world = World(account())
     assert look.heartbeat(world.ports) == {"ticked": False}
