@@ -52,6 +52,7 @@ NEEDS = {
     "tick": [
         ("list", ARGO, "workfloweventbindings", ""),
         ("list", ARGO, "cronworkflows", ""),
+        ("get", ARGO, "cronworkflows", "any"),
         ("patch", ARGO, "cronworkflows", "any"),
         ("list", ARGO, "workflows", ""),
         ("delete", ARGO, "workflows", "any"),
