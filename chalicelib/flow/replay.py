@@ -36,7 +36,6 @@ from chalicelib.ports import Ports
 from chalicelib.settings import Settings
 
 BATCH = 50  # events of one call: who wants more calls again with the cursor, and sets the pace so
-SECONDS = 15.0  # of one call: API Gateway ends it at 29, and what is left over is said
 
 WORKFLOWS = "workflows.argoproj.io"
 
@@ -93,7 +92,7 @@ def replay(
         raise BadRequest("replay must be a text of letters, digits, dots and dashes, at most 64")
     chosen, cursor, older = _chosen(authorization, namespace, wish, ports, settings)
     ids = list(dict.fromkeys(chosen))
-    until = ports.clock.monotonic() + SECONDS
+    until = ports.clock.monotonic() + look.SECONDS
     items: list[dict[str, Any]] = []
     while ids and ports.clock.monotonic() < until:
         event = ids.pop(0)

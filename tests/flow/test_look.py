@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -306,6 +307,35 @@ def test_an_erased_body_is_gone_and_who_asked_is_noted() -> None:
     assert (told["as"], "not kept" in told["note"]) == ("stored", True)
     [note] = look.show(READER, "argo", event, {}, world.ports, world.settings)["notes"]
     assert (note["what"], note["by"]) == ("body erased", "ada")
+
+
+def test_an_explanation_that_takes_too_long_names_what_it_did_not_come_to() -> None:
+    world = world_with_a_reader(*(binding(f"b{number}") for number in range(4)))
+    event = world.receive().headers["Lynceus-Event-Id"]
+
+    class Slow:
+        """A clock by which every look takes seven seconds."""
+
+        def __init__(self) -> None:
+            self.looks = 0
+
+        def now(self) -> datetime:
+            return world.clock.now()
+
+        def monotonic(self) -> float:
+            self.looks += 1
+            return self.looks * 7.0
+
+        def sleep(self, seconds: float) -> None:
+            world.clock.sleep(seconds)
+
+    told = look.explain(
+        READER, "argo", event, {}, replace(world.ports, clock=Slow()), world.settings, world.known
+    )
+
+    outcomes = [verdict.get("outcome", "") for verdict in told["verdicts"]]
+    assert (outcomes[0], outcomes[-1]) == ("matched", "")
+    assert "ask for it alone" in told["verdicts"][-1]["note"]
 
 
 def test_what_was_recorded_is_told_without_the_body_and_the_bindings() -> None:
