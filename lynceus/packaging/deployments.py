@@ -134,6 +134,10 @@ def plan(
     identity = asked(session.client("sts").get_caller_identity)
     stacks = Stacks(session.client("cloudformation"), told)
     resources = load(root / "infra" / "resources.yaml")
+    known = {*resources["Parameters"], *load(root / "infra" / "overlay.yaml")["Parameters"]} - {"Stage"}
+    for name in parameters:
+        if name not in known:
+            raise Misconfigured(f"there is no parameter {name}: --set takes {', '.join(sorted(known))}")
     before = stacks.template(names.resources)
     refused = refusals(before, resources)
     if refused:
@@ -144,10 +148,6 @@ def plan(
         )
     made = make(stage)
     functions = load(made.template)
-    known = {*resources["Parameters"], *functions["Parameters"]} - {"Stage"}
-    for name in parameters:
-        if name not in known:
-            raise Misconfigured(f"there is no parameter {name}: --set takes {', '.join(sorted(known))}")
 
     def compared(name: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[Change]:
         values = stacks.parameters(name)

@@ -110,7 +110,6 @@ with mock_aws(), stacks_with_sam():
         ["deploy", "--cluster", "observatory", "--dry-run"],
         ["deploy", "--set", "AlarmMail=ops@example.org"],
         ["deploy"],
-        ["deploy"],
         ["undeploy", "--yes"],
     ):
         print("$", *words, flush=True)
@@ -146,7 +145,7 @@ def test_a_stage_is_planned_deployed_and_taken_away_by_words(tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    _, dry, mistaken, first, second, gone = done.stdout.split("$ ")
+    _, dry, mistaken, first, gone = done.stdout.split("$ ")
     assert "account 123456789012, region eu-west-1, stage dev" in dry
     assert "Ledger" in dry
     assert "uploading" not in dry
@@ -158,8 +157,5 @@ def test_a_stage_is_planned_deployed_and_taken_away_by_words(tmp_path: Path) -> 
     following = first.partition("next:\n")[2].splitlines()
     assert [line.split()[0] for line in following] == ["kubectl", "python", "python", "->"]
     assert f"--to {url}" in following[2]
-    assert "nothing changes but code" in second
-    assert "uploading" not in second
-    assert f"webhook URL: {url}" in second
     assert "table lynceus-dev-ledger" in gone
-    assert all(part.endswith("-> 0\n") for part in (dry, first, second, gone))
+    assert all(part.endswith("-> 0\n") for part in (dry, first, gone))
