@@ -106,21 +106,19 @@ def _go_type(schema: Schema) -> str:
     return scalar or "interface {}"
 
 
-# format → the parts of its layout, as Go writes them, each with what it stands for
-_LAYOUTS: Final[dict[str, str]] = {
-    "date-time": "2006-01-02T15:04:05Z07:00",
-    "micro-time": "2006-01-02T15:04:05.000000Z07:00",
-}
+# format → its layout, as Go writes them
+_LAYOUTS: Final = {"date-time": "2006-01-02T15:04:05Z07:00", "micro-time": "2006-01-02T15:04:05.000000Z07:00"}
 _PARTS: Final = re.compile(r"2006|01|02|15|04|05|\.000000|Z07:00|.")
+# part of a layout → what it reads; any other part reads itself
 _READS: Final = {
-    "2006": r"\d{4}",
-    "01": r"\d{2}",
-    "02": r"\d{2}",
-    "15": r"\d{2}",
-    "04": r"\d{2}",
-    "05": r"\d{2}(\.\d+)?(?=\D|\Z)",
+    "2006": "[0-9]{4}",
+    "01": "[0-9]{2}",
+    "02": "[0-9]{2}",
+    "15": "[0-9]{2}",
+    "04": "[0-9]{2}",
+    "05": r"[0-9]{2}(\.[0-9]+)?",
     ".000000": "",  # read with the seconds
-    "Z07:00": r"Z|[-+]\d{2}:\d{2}",
+    "Z07:00": "Z|[-+][0-9]{2}:[0-9]{2}",
 }
 _RANGES: Final = (
     ("01", 1, 12, "month"),
@@ -134,23 +132,24 @@ def _time_error(text: str, layout: str) -> str:
     """Go's words for a text that is no time of the layout, "" for one that is. Source: time.Parse"""
     rest, found = text, {}
     for part in _PARTS.findall(layout):
-        read = re.match(_READS.get(part) or re.escape(part) if part != ".000000" else "", rest)
+        read = re.match(_READS.get(part, re.escape(part)), rest)
         if read is None:
             shown = f"cannot parse {go_quoted(rest)} as {go_quoted(part)}"
             return f"parsing time {go_quoted(text)} as {go_quoted(layout)}: {shown}"
         found[part], rest = read[0], rest[read.end() :]
-    problem = f": extra text: {go_quoted(rest)}" if rest else ""
-    if not problem:
-        for part, low, high, name in _RANGES:
-            if not low <= int(found[part][:2]) <= high:
-                problem = f": {name} out of range"
-                break
-        else:
-            try:
-                date(int(found["2006"]) or 4, int(found["01"]), int(found["02"]))
-            except ValueError:
-                problem = ": day out of range"
-    return f"parsing time {go_quoted(text)}{problem}" if problem else ""
+    problem = f"extra text: {go_quoted(rest)}" if rest else _out_of_range(found)
+    return f"parsing time {go_quoted(text)}: {problem}" if problem else ""
+
+
+def _out_of_range(found: dict[str, str]) -> str:
+    for part, low, high, name in _RANGES:
+        if not low <= int(found[part][:2]) <= high:
+            return f"{name} out of range"
+    try:
+        date(int(found["2006"]) or 4, int(found["01"]), int(found["02"]))  # Go's year 0 is a leap year, too
+    except ValueError:
+        return "day out of range"
+    return ""
 
 
 def _base64_error(text: str) -> int | None:

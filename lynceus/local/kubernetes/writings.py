@@ -358,14 +358,13 @@ class Writer:
     def _write_patched(
         self, call: Call, existing: Object, patched: Object, findings: list[str], options: Options
     ) -> Response:
-        whole = copy.deepcopy(patched)  # decoding changes it
+        whole = encode(patched, sort=True).decode()  # now, since decoding drops what it does not know
 
         def undecodable(finding: str) -> Refusal:
-            text = encode(whole, sort=True).decode()
-            return invalid(Named("", ""), [invalid_value("patch", text, finding.replace("{whole}", text))])
+            return invalid(Named("", ""), [invalid_value("patch", whole, finding)])
 
         if call.resource.custom and not patched.get("kind"):
-            raise undecodable("Object 'Kind' is missing in '{whole}'")
+            raise undecodable(f"Object 'Kind' is missing in '{whole}'")
         if not call.resource.custom:
             check_version(call, patched)
         try:
