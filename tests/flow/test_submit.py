@@ -148,6 +148,21 @@ def test_rule_23_a_template_that_is_just_being_made_is_waited_for() -> None:
     assert world.submissions(answer)[0].progress.state == "created"
 
 
+def test_rule_23_rights_that_we_lack_ourselves_wait_for_an_operator_and_call_one() -> None:
+    world = World()
+    world.cluster.deny("lynceus", "impersonate", "serviceaccounts")
+    answer = world.receive()
+    world.work()
+    assert world.submissions(answer)[0].progress.state == "waiting"
+    assert world.journal.metrics["operator_needed"] == 1
+
+    world.pass_time(10)
+    world.cluster.allow("lynceus", "impersonate", "serviceaccounts")
+    world.pass_time(8)
+
+    assert world.submissions(answer)[0].progress.state == "created"
+
+
 def test_rule_23_an_outage_uses_up_nothing_of_the_grace_behind_it() -> None:
     world = World()
     world.tick()
