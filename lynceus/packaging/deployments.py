@@ -144,7 +144,7 @@ def plan(
         listed = ", ".join(f"{change.action} {change.resource}" for change in refused)
         raise Misconfigured(
             f"the template would {listed} in {names.resources}, which holds messages or items: "
-            "docs/operate.md says how to move to another name without losing them"
+            "take that change out of infra/resources.yaml, or make another stage (docs/operate.md, Copying a stage)"
         )
     made = make(stage)
     functions = load(made.template)
