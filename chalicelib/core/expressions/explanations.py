@@ -300,7 +300,7 @@ Told = tuple[Outcome, list[Finding]]
 class _Teller:
     def __init__(self, source: str, frame: Frame, kept: Collection[str] | None) -> None:
         self.source, self.frame, self.kept = source, frame, kept
-        self.cost = 16 + (len(source) >> 8)  # steps to tell of one part
+        self.cost = 32 + (len(source) >> 8)  # steps to tell of one part
         self.tellers: dict[str, Callable[[Part], Told]] = {
             "and": lambda part: self.joined(part, decided="false"),
             "or": lambda part: self.joined(part, decided="true"),
@@ -422,6 +422,8 @@ class _Teller:
             said, findings = self.tell(part.parts[0])
             if said == deciding:
                 notes, why = [f"decided by item {index}"], findings
+                break
+            if self.frame.left < 0:
                 break
             if index < MAX_SEARCHED:
                 notes += [self._compared_value(one) for one in findings[:1]]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core import expressions
+from chalicelib.core.expressions import sprig
 from chalicelib.core.expressions.parser import BINARY, UNARY
 from chalicelib.core.expressions.signatures import NAMES
 from chalicelib.core.expressions.values import marshal
@@ -169,3 +170,10 @@ def test_a_surprise_is_as_the_page_tells_it(source: str, message: str) -> None:
     except expressions.ExpressionError as error:
         said = error.message
     assert said.startswith(message)
+
+
+def test_the_page_names_every_function_that_refuses() -> None:
+    section = PAGE.split("## More for metadata")[1].split("## Where it differs")[0]
+    named = set(re.findall(r"`([a-zA-Z]+)`", "".join(re.findall(r"^\|.*$", section, re.MULTILINE))))
+    assert named == {function.name for function in sprig.FUNCTIONS.values() if function.refused}
+    assert f"{len(sprig.FUNCTIONS)} names" in section
