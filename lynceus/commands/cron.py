@@ -15,16 +15,15 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import yaml
 
 from chalicelib.core.cronworkflows import CronWorkflow, cron_from_object, validate
 from chalicelib.core.errors import Misconfigured, NotFound, Unavailable
-from chalicelib.core.schedules import Schedule, parse
+from chalicelib.core.schedules import Schedule, load_zone, moves_clock, parse
 from lynceus.api import Api, moment_of, tell_reason
 from lynceus.api import arguments as api_arguments
 from lynceus.output import DONE, NO, Output
@@ -84,7 +83,8 @@ def _next(options: argparse.Namespace, out: Output) -> int:
         if problem:
             out.error(f"CronWorkflow {cron.name}: {problem}")
             return NO
-        schedules, zone = cron.parsed(os.environ.get("LYNCEUS_TIMEZONE", "")), cron.timezone
+        default = os.environ.get("LYNCEUS_TIMEZONE", "")
+        schedules, zone = cron.parsed(default), cron.timezone or default
     rows: list[dict[str, Any]] = []
     after = start
     for _ in range(max(1, min(options.count, 1000))):
@@ -104,10 +104,9 @@ def _local(moment: datetime, zone: str) -> dict[str, str]:
     """The wall time in the zone, and a note on the days when its clocks change."""
     if not zone or zone in ("UTC", "Local"):
         return {"local": "", "note": ""}
-    local = moment.astimezone(ZoneInfo(zone))
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-    change = (midnight + timedelta(days=1)).utcoffset() != midnight.utcoffset()
-    return {"local": local.isoformat(), "note": "clocks change on this day" if change else ""}
+    clock = load_zone(zone)
+    note = "clocks change on this day" if moves_clock(clock, moment) else ""
+    return {"local": moment.astimezone(clock).isoformat(), "note": note}
 
 
 def _object(options: argparse.Namespace) -> CronWorkflow:
