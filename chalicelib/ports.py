@@ -143,6 +143,9 @@ class Refusal:
     sample: Mapping[str, str]
 
 
+NOTES = 100  # of an event that are told: a sender may repeat one delivery without end
+
+
 class Archive(Protocol):
     """The reading side of the ledger, for people who ask what happened. Eventually consistent."""
 
@@ -164,7 +167,7 @@ class Archive(Protocol):
         """Add a line to the event's record: a duplicate of it, a replay, an erasure."""
 
     def notes(self, event_id: str) -> list[Mapping[str, Any]]:
-        """The lines added to the event's record, oldest first, each with `at`."""
+        """The lines added to the event's record, oldest first, each with `at`: the latest hundred (NOTES)."""
 
     def keep_binding(self, raw: Mapping[str, Any], at: datetime) -> None:
         """Keep the binding's text as it is now, once for each content."""

@@ -24,7 +24,7 @@ from chalicelib.core.errors import BadRequest, Unavailable
 from chalicelib.core.records import EventRecord
 from chalicelib.core.snapshots import slim
 from chalicelib.core.submissions import Pointer, Submission, digest_of
-from chalicelib.ports import Listed, Refusal
+from chalicelib.ports import NOTES, Listed, Refusal
 
 Item = dict[str, Any]
 
@@ -93,9 +93,19 @@ class DynamoArchive:
 
     def notes(self, event_id: str) -> list[Mapping[str, Any]]:
         """See `chalicelib.ports.Archive.notes`."""
+        items = self._ledger.call(
+            lambda: self._ledger.client.query(
+                TableName=self._ledger.table,
+                KeyConditionExpression="pk = :pk AND begins_with(sk, :note)",
+                ExpressionAttributeValues={":pk": {"S": f"event#{event_id}"}, ":note": {"S": "note#"}},
+                ScanIndexForward=False,
+                Limit=NOTES,
+                ConsistentRead=True,
+            )
+        )["Items"]
         return [
             {"at": moment_of(item["sk"]["S"].split("#")[1]).isoformat(), **json.loads(item["fields"]["S"])}
-            for item in self._ledger.pieces(f"event#{event_id}", "note")
+            for item in reversed(items)
         ]
 
     def keep_binding(self, raw: Mapping[str, Any], at: datetime) -> None:

@@ -35,7 +35,7 @@ from chalicelib.core.records import EventRecord
 from chalicelib.core.snapshots import Snapshot, slim
 from chalicelib.core.submissions import Pointer, Submission
 from chalicelib.core.webhooks import WebhookClient, parse_clients
-from chalicelib.ports import Clock, CronState, DeadLetter, Health, Listed, Outstanding, Refusal
+from chalicelib.ports import NOTES, Clock, CronState, DeadLetter, Health, Listed, Outstanding, Refusal
 
 T = TypeVar("T")
 
@@ -306,8 +306,8 @@ class MemoryArchive:
         self._notes.setdefault(event_id, []).append({"at": at.isoformat(), **fields})
 
     def notes(self, event_id: str) -> list[Mapping[str, Any]]:
-        """The lines added, oldest first."""
-        return list(self._notes.get(event_id, ()))
+        """The latest lines added, oldest first."""
+        return list(self._notes.get(event_id, ()))[-NOTES:]
 
     def keep_binding(self, raw: Mapping[str, Any], at: datetime) -> None:
         """Keep the binding's text as it is now, once for each content."""

@@ -13,7 +13,7 @@ import pytest
 
 from chalicelib.core.errors import BadRequest, NotFound
 from chalicelib.core.submissions import end, reopen, start
-from chalicelib.ports import Archive, Ledger, Refusal
+from chalicelib.ports import NOTES, Archive, Ledger, Refusal
 from tests.adapters.contract_ledger import BODY, MINUTE, NOW, record, submission
 from tests.world import binding
 
@@ -103,6 +103,13 @@ class ArchiveContract:
         assert [note["what"] for note in archive.notes("e1")] in (["first", "second"], ["second", "first"])
         assert {note["at"] for note in archive.notes("e1")} == {NOW.isoformat(), (NOW + MINUTE).isoformat()}
         assert archive.notes("e2") == []
+
+    def test_the_latest_notes_are_told_however_many_there_are(self, stores: Stores) -> None:
+        _, archive = stores
+        for number in range(NOTES + 5):
+            archive.note("e1", NOW + number * MINUTE, {"what": "duplicate", "number": number})
+
+        assert [note["number"] for note in archive.notes("e1")] == list(range(5, NOTES + 5))
 
     def test_a_binding_is_known_as_it_was_seen_last_before_a_moment(self, stores: Stores) -> None:
         _, archive = stores
