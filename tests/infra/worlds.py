@@ -141,6 +141,8 @@ def world(folder: Path) -> Iterator[World]:
         yield made
     finally:
         cluster.stop()
+        # moto's memory is the process's: the next world would find this one's secret.
+        urlopen(Request(f"{amazon.endpoint}/moto-api/reset", method="POST")).close()
         amazon.stop()
 
 
