@@ -40,8 +40,8 @@ SUBMISSION_LIMIT = 1024 * 1024  # bytes of rendered text in one submission (rule
 EVENT_LIMIT = 8 * 1024 * 1024  # and in all submissions of one event
 MATCH_LIMIT = 90  # submissions of one event: one transaction holds a hundred items (rule 7)
 
-# Steps of one expression: items looped over and sixteenths of characters, about a million a second where a
-# function has half a processor.
+# Steps of one expression (see `expressions.limits`), about a million a second where a function has half a
+# processor.
 DOOR_STEPS = 500_000
 WORKER_STEPS = 5_000_000
 
