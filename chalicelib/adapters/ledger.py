@@ -115,7 +115,11 @@ class DynamoLedger:
             until = record.received_at + kept_for
             self._put_pieces(f"event#{record.id}", f"body#{record.digest}", zlib.compress(body, 6), until)
         puts = [self._put(_head_item(record, self.expiry(record.received_at)), "attribute_not_exists(pk)")]
-        puts += [self._put_submission(submission) for submission in submissions]
+        # DynamoDB deletes what expired in its own time, each item for itself: one whose head went first must not
+        # keep the same delivery from being new.
+        gone: Item = {":now": {"N": str(int(record.received_at.timestamp()))}}
+        free = "attribute_not_exists(pk) OR expires < :now"
+        puts += [self._put_submission(submission, free, gone) for submission in submissions]
         try:
             self._write(puts)
         except Conflict:
@@ -166,7 +170,7 @@ class DynamoLedger:
         self._write(puts)
         if not self._keep_bodies and record.deferred_after is None:
             # It was kept only for bindings that had not been asked.
-            self._expire_pieces(f"event#{record.id}", f"body#{record.digest}", datetime.now(UTC))
+            self._expire_pieces(f"event#{record.id}", f"body#{record.digest}", record.received_at)
 
     # Submissions
 

@@ -17,7 +17,7 @@ from chalicelib.adapters.ledger import DynamoLedger
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.submissions import end, reopen
 from chalicelib.ports import Ledger
-from tests.adapters.contract_ledger import BODY, FAR, NOW, LedgerContract, record, submission
+from tests.adapters.contract_ledger import BODY, FAR, NOW, LedgerContract, kept, record, submission
 
 TABLE = "lynceus-test-ledger"
 
@@ -89,33 +89,33 @@ class TestDynamoLedger(LedgerContract):
     def test_rule_42_items_carry_the_version_of_their_form_and_a_newer_one_is_not_guessed_at(
         self, ledger: DynamoLedger
     ) -> None:
-        kept = record()
-        ledger.keep(kept, b"{}", [])
-        key = {"pk": {"S": f"event#{kept.id}"}, "sk": {"S": "head"}}
+        head = record()
+        ledger.keep(head, b"{}", [])
+        key = {"pk": {"S": f"event#{head.id}"}, "sk": {"S": "head"}}
         names = {"#v": "v"}
-        item = ledger.item(f"event#{kept.id}", "head")
+        item = ledger.item(f"event#{head.id}", "head")
         assert item is not None
         assert item["v"] == {"N": "1"}
 
         ledger.client.update_item(
             TableName=TABLE, Key=key, UpdateExpression="REMOVE #v", ExpressionAttributeNames=names
         )
-        assert ledger.event(kept.id) == kept
+        assert ledger.event(kept.id) == head
         ledger.client.update_item(
             TableName=TABLE, Key=key, UpdateExpression="SET #v = :v", ExpressionAttributeNames=names,
             ExpressionAttributeValues={":v": {"N": "2"}},
         )  # fmt: skip
         with pytest.raises(Unavailable, match="newer version"):
-            ledger.event(kept.id)
+            ledger.event(head.id)
 
     def test_rule_19_what_is_not_over_has_no_end_that_an_outage_could_reach(self, dynamodb: None) -> None:
         ledger = DynamoLedger(
             lambda: boto3.client("dynamodb", "us-east-1"), TABLE, retention=timedelta(days=1)
         )
-        kept = record(deferred_after="")
+        head = record(deferred_after="")
         long = "".join(random.Random(7).choices("0123456789abcdef", k=40_000))
-        waiting = submission(kept.id, parameters=(("long", long),))
-        ledger.keep(kept, BODY, [waiting])
+        waiting = submission(head.id, parameters=(("long", long),))
+        ledger.keep(head, BODY, [waiting])
 
         ends = {item["sk"]["S"].partition("#")[0]: item.get("expires") for item in all_items(ledger)}
         assert ends.keys() == {"head", "body", "sub", "text"}
@@ -128,19 +128,35 @@ class TestDynamoLedger(LedgerContract):
         ledger.advance(waiting, over)
         [item] = [item for item in all_items(ledger) if item["sk"]["S"].startswith("sub#")]
         assert int(item["expires"]["N"]) == int((NOW + timedelta(days=1)).timestamp())
-        ledger.extend(replace(kept, version=1), [], [(over, reopen(over, waiting, FAR))])
+        ledger.extend(replace(head, version=1), [], [(over, reopen(over, waiting, FAR))])
         [item] = [item for item in all_items(ledger) if item["sk"]["S"].startswith("sub#")]
         assert "expires" not in item
+
+    def test_a_submission_that_expired_before_dynamodb_deleted_it_is_in_nobodys_way(
+        self, ledger: DynamoLedger
+    ) -> None:
+        first, (made,) = kept(ledger, "one", "build")
+        over = end(made, "failed", "name-taken", "taken", NOW)
+        ledger.advance(made, over)
+        ledger.client.delete_item(
+            TableName=TABLE, Key={"pk": {"S": f"event#{first.id}"}, "sk": {"S": "head"}}
+        )
+        with pytest.raises(Unavailable):
+            ledger.keep(replace(first, nonce="within its time"), BODY, [made])
+
+        late = replace(first, nonce="a year later", received_at=NOW + timedelta(days=365))
+        assert ledger.keep(late, BODY, [made]) is None
+        assert ledger.submission(made.pointer) == made
 
     def test_where_no_bodies_are_kept_one_that_the_worker_needed_ends_with_its_work(
         self, dynamodb: None
     ) -> None:
         ledger = DynamoLedger(lambda: boto3.client("dynamodb", "us-east-1"), TABLE, keep_bodies=False)
-        kept = record(deferred_after="")
-        ledger.keep(kept, BODY, [])
-        assert ledger.body(kept) == BODY
+        head = record(deferred_after="")
+        ledger.keep(head, BODY, [])
+        assert ledger.body(head) == BODY
 
-        ledger.extend(replace(kept, deferred_after=None, version=1), [], [])
+        ledger.extend(replace(head, deferred_after=None, version=1), [], [])
 
         [body] = [item for item in all_items(ledger) if item["sk"]["S"].startswith("body#")]
         assert int(body["expires"]["N"]) <= datetime.now(UTC).timestamp()
