@@ -100,7 +100,7 @@ class TestDynamoLedger(LedgerContract):
         ledger.client.update_item(
             TableName=TABLE, Key=key, UpdateExpression="REMOVE #v", ExpressionAttributeNames=names
         )
-        assert ledger.event(kept.id) == head
+        assert ledger.event(head.id) == head
         ledger.client.update_item(
             TableName=TABLE, Key=key, UpdateExpression="SET #v = :v", ExpressionAttributeNames=names,
             ExpressionAttributeValues={":v": {"N": "2"}},
