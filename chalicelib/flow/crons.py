@@ -49,9 +49,7 @@ from chalicelib.ports import CronState, Ports
 from chalicelib.settings import Settings
 
 AHEAD = timedelta(seconds=150)  # how far the tick plans: two ticks, and half a minute for a late one
-EARLY = timedelta(
-    seconds=1
-)  # a message aims at this long before its second, and the worker waits out the rest
+EARLY = timedelta(seconds=1)  # before its second a message aims, and the worker waits out the rest
 SEND_AT_ONCE = 100  # runs that are recorded before they are sent
 MEND_SECONDS = 10.0  # for a gap, in one tick; the next one goes on
 UPDATE_SECONDS = 15.0  # for the status of all objects, in one tick
