@@ -92,5 +92,7 @@ def _done(options: argparse.Namespace, variables: dict[str, str], url: str, out:
     out.line("  kubectl apply -k infra/kubernetes")
     account = f"AWS_PROFILE={options.profile} " if options.profile else ""
     account += f"AWS_REGION={options.region} " if options.region else ""
-    out.line(f"  {account}python -m lynceus clients put github.com --type github --stage {stage} -n {namespace}")
+    out.line(
+        f"  {account}python -m lynceus clients put github.com --type github --stage {stage} -n {namespace}"
+    )
     out.line(f"  python -m lynceus send github push --to {url}{namespace}/ --secret-file -")
