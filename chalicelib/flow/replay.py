@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core.bindings import Matching, match
+from chalicelib.core.bindings import MATCH_LIMIT, Binding, Budget, Matching, match
 from chalicelib.core.errors import BadRequest, Conflict, LynceusError, NotFound
+from chalicelib.core.events import Event
 from chalicelib.core.records import EventRecord, event_of, payload_of
 from chalicelib.core.submissions import (
     SUCCEEDED,
@@ -165,7 +166,7 @@ def _replay_one(
         return {"event": identity, "runs": [], "note": "its bindings are still being asked"}
     event = event_of(record, payload_of(record, ports.ledger.body(record)))
     unsure = {binding.name for binding in bindings.bindings if look.undecidable(record, binding, ports)}
-    matching = match(event, [binding for binding in bindings.bindings if binding.name not in unsure])
+    matching = _match_all(event, [binding for binding in bindings.bindings if binding.name not in unsure])
     before = {submission.id: submission for submission in ports.ledger.submissions(record)}
     now = ports.clock.now()
     fresh, reopened = _to_run(with_due(matching.submissions, now), before, replay_id, force, now)
@@ -185,6 +186,20 @@ def _replay_one(
     return told
 
 
+def _match_all(event: Event, bindings: Sequence[Binding]) -> Matching:
+    """What every binding says, also of an event with more matches than one transaction holds."""
+    budget = Budget()
+    matching = match(event, bindings, budget)
+    while matching.deferred_after is not None:
+        further = match(event, bindings, budget, after=matching.deferred_after)
+        matching = Matching(
+            (*matching.verdicts, *further.verdicts),
+            (*matching.submissions, *further.submissions),
+            further.deferred_after,
+        )
+    return matching
+
+
 def _to_run(
     submissions: Sequence[Submission],
     before: Mapping[str, Submission],
@@ -197,6 +212,7 @@ def _to_run(
     reopened: list[tuple[Submission, Submission]] = []
     for submission in submissions:
         old = before.get(submission.id)
+        submission = replace(submission, replay=replay_id)
         if force:
             # Whoever forces it knows how old it is.
             submission = replace(submission, expires_at=None)
@@ -206,7 +222,7 @@ def _to_run(
             fresh.append(submission)
         elif old.terminal and old.progress.state not in SUCCEEDED:
             reopened.append((old, reopen(old, submission, now + FIRST_SWEEP)))
-        elif force and old.terminal:
+        elif force and old.terminal and old.replay != replay_id:
             again = _under_replay(submission, replay_id)
             open_one = any(s.replay and s.source == again.source and not s.terminal for s in before.values())
             # One open replay of each original, and each replay once (rule 6).
@@ -228,12 +244,17 @@ def _run(
     record: EventRecord, matching: Matching, fresh: Sequence[Submission],
     reopened: Sequence[tuple[Submission, Submission]], replay_id: str, who: str, ports: Ports,
 ) -> None:  # fmt: skip
-    to_run = [*fresh, *(after for _, after in reopened)]
-    later = extended(record, matching, to_run)
-    try:
-        ports.ledger.extend(later, fresh, reopened)
-    except Conflict:
-        raise Conflict("the event changed while it was replayed: say it again") from None
+    wishes = [*((None, submission) for submission in fresh), *reopened]
+    later = record
+    for start in range(0, len(wishes), MATCH_LIMIT):
+        part = wishes[start : start + MATCH_LIMIT]
+        later = extended(later, matching, [after for _, after in part])
+        opened = [(before, after) for before, after in part if before]
+        try:
+            ports.ledger.extend(later, [after for before, after in part if not before], opened)
+        except Conflict:
+            raise Conflict("the event changed while it was replayed: say it again") from None
+    to_run = [after for _, after in wishes]
     told = {"what": "replayed", "by": who, "replay": replay_id, "runs": [s.workflow for s in to_run]}
     _note(record.id, told, ports)
     ring(later, to_run, ports)

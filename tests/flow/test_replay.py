@@ -301,6 +301,25 @@ def test_rule_38_a_redrive_needs_the_same_rights() -> None:
         replay.redrive(PERSON, "argo", {"submissions": failed}, world.ports, world.settings)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_replay_asks_every_binding_of_an_event_that_more_match_than_one_transaction_holds(
+    force: bool,
+) -> None:
+    world = world_with_a_person(*(binding(f"b-{number:03}") for number in range(120)))
+    (event,) = sent(world, 1)
+    world.cluster.apply(binding("z-later"))
+    world.clock.sleep(60)
+    expected = {"z-later"} | ({f"b-{number:03}" for number in range(120)} if force else set())
+
+    rehearsed = replayed(world, events=[event], force=force, dryRun=True, replay="one")
+    told = replayed(world, events=[event], force=force, replay="one")
+
+    assert {run["binding"] for run in rehearsed["items"][0]["runs"]} == expected
+    assert {run["binding"] for run in told["items"][0]["runs"]} == expected
+    assert len(world.names()) == 120 + len(expected)
+    assert replayed(world, events=[event], force=force, replay="one")["runs"] == 0
+
+
 def test_dead_letters_are_counted_with_their_reasons_and_revived_on_request() -> None:
     world = world_with_a_person()
     world.queue.bury('{"v": 9}', "message of an unknown version")
