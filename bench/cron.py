@@ -206,6 +206,7 @@ class CountedQueue(MemoryQueue):
 # Port and method → the call of the API. Lists of children come in pages, see `calls`.
 CALLS = {
     ("cluster", "cron_workflows"): "LIST cronworkflows",
+    ("cluster", "children"): "LIST workflows",
     ("cluster", "patch"): "PATCH cronworkflows",
     ("cluster", "delete_workflow"): "DELETE workflows",
     ("ledger", "begin_run"): "PutItem",
@@ -249,8 +250,10 @@ def tick_all(objects: int) -> None:
         counted = Counter({"SendMessageBatch": queue.batches})
         for (port, method), number in calls.calls.items():
             counted[CALLS.get((port, method), "")] += number
-        pages_of_children = -(-len(cluster.children("")) // PAGE) if calls.calls["cluster", "children"] else 0
-        counted["LIST workflows"] = max(calls.calls["cluster", "children"], pages_of_children)
+        for lists, taken in (("cron_workflows", cluster.cron_workflows), ("children", cluster.children)):
+            if calls.calls["cluster", lists]:
+                pages_read = -(-len(taken("")) // PAGE)
+                counted[CALLS["cluster", lists]] = max(calls.calls["cluster", lists], pages_read)
         shown = ", ".join(f"{number:,} {call}" for call, number in sorted(counted.items()) if call and number)
         print(f"{name:32} {spent:6.2f} CPU s; {shown}")
         clock.sleep(60 if name.startswith("09:58") else 120)

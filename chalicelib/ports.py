@@ -7,7 +7,7 @@ exception passes a port. A method that times out may have had its effect; who ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -297,14 +297,17 @@ class Cluster(Protocol):
         `involved` has apiVersion, kind, name, uid. Best effort: raises nothing but logs.
         """
 
-    def cron_workflows(self, namespace: str) -> list[dict[str, Any]]:
-        """Every CronWorkflow of our instance id ("" for all namespaces), from the API server's cache."""
+    def cron_workflows(self, namespace: str) -> Iterable[dict[str, Any]]:
+        """Every CronWorkflow of our instance id ("" for all namespaces), consistently read.
+
+        Page by page as they are taken, so what a call raises the taking raises.
+        """
 
     def cron_workflow(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The CronWorkflow, consistently read."""
 
-    def children(self, namespace: str, cron: str | None = None) -> list[dict[str, Any]]:
-        """The Workflows with the cron label, of one CronWorkflow or all, consistently read."""
+    def children(self, namespace: str, cron: str | None = None) -> Iterable[dict[str, Any]]:
+        """The Workflows with the cron label, of one CronWorkflow or all, read like `cron_workflows`."""
 
     def patch(self, resource: str, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """Merge-patch one of our kinds ("cronworkflows" or "workflows"); raises Conflict on a stale resourceVersion."""

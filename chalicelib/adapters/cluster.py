@@ -22,7 +22,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -269,7 +269,7 @@ class KubernetesCluster:
         """See `chalicelib.ports.Cluster.backfilled_as`."""
         foreign = authorization_of(authorization)
         try:
-            return self._workflows(namespace, f"{BACKFILL_LABEL}={cron}", foreign)
+            return list(self._paged("workflows", namespace, f"{BACKFILL_LABEL}={cron}", foreign))
         except ClusterError as error:
             raise _refusal(error) from error
 
@@ -321,17 +321,17 @@ class KubernetesCluster:
 
     # CronWorkflows and their children
 
-    def cron_workflows(self, namespace: str) -> list[dict[str, Any]]:
+    def cron_workflows(self, namespace: str) -> Iterator[dict[str, Any]]:
         """See `chalicelib.ports.Cluster.cron_workflows`."""
-        return self._cached_list("cronworkflows", namespace, LIST)[0]
+        return self._paged("cronworkflows", namespace, instance_selector(self._settings.instance_id))
 
     def cron_workflow(self, namespace: str, name: str) -> dict[str, Any] | None:
         """See `chalicelib.ports.Cluster.cron_workflow`."""
         return self._find(_path("cronworkflows", namespace, name))
 
-    def children(self, namespace: str, cron: str | None = None) -> list[dict[str, Any]]:
+    def children(self, namespace: str, cron: str | None = None) -> Iterator[dict[str, Any]]:
         """See `chalicelib.ports.Cluster.children`."""
-        return self._workflows(namespace, CRON_LABEL if cron is None else f"{CRON_LABEL}={cron}")
+        return self._paged("workflows", namespace, CRON_LABEL if cron is None else f"{CRON_LABEL}={cron}")
 
     def patch(self, resource: str, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """See `chalicelib.ports.Cluster.patch`."""
@@ -434,19 +434,18 @@ class KubernetesCluster:
             revision
         ) if revision.isascii() and revision.isdigit() else 0
 
-    def _workflows(
-        self, namespace: str, selector: str, authorization: str | None = None
-    ) -> list[dict[str, Any]]:
-        """The Workflows that the selector chooses, page by page and consistently."""
+    def _paged(
+        self, plural: str, namespace: str, selector: str, authorization: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """What the selector chooses, consistently, and never more than a page of it at once in memory."""
         query = {"labelSelector": selector, "limit": str(PAGE)}
-        found: list[dict[str, Any]] = []
+        path = _path(plural, namespace)
         while True:
-            path = _path("workflows", namespace)
             page = self._call("GET", path, query, authorization=authorization, patience=LIST)
-            found += page.get("items") or ()
             further = (page.get("metadata") or {}).get("continue")
+            yield from page.pop("items", None) or ()
             if not further:
-                return found
+                return
             query["continue"] = further
 
     def _find(self, path: str, patience: tuple[float, float] = READ) -> dict[str, Any] | None:

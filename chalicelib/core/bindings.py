@@ -508,7 +508,6 @@ class BindingList:
     bindings: tuple[Binding, ...]
     revision: int  # the list's resourceVersion
     taken_at: datetime
-    from_snapshot: bool = False
 
     @cached_property
     def headers(self) -> frozenset[str]:

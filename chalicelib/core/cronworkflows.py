@@ -59,6 +59,7 @@ CATCH_UP_MAX = "lynceus.dev/catch-up-max"  # of runs, for all
 CATCH_UP_WINDOW = "lynceus.dev/catch-up-window"  # a duration: older runs stay missed
 DST = "lynceus.dev/dst"
 SPREAD = "lynceus.dev/spread"
+_OURS = (CATCH_UP, CATCH_UP_MAX, CATCH_UP_WINDOW, DST, SPREAD)
 
 CATCH_UP_MAX_DEFAULT, CATCH_UP_MAX_LIMIT = 10, 100
 CATCH_UP_WINDOW_DEFAULT, CATCH_UP_WINDOW_LIMIT = timedelta(days=1), timedelta(days=31)
@@ -230,6 +231,22 @@ def cron_from_object(raw: Mapping[str, Any]) -> CronWorkflow:
         return CronWorkflow(namespace, name, uid, problem=error.message)
 
 
+def outline(cron: CronWorkflow) -> CronWorkflow:
+    """The CronWorkflow as far as planning and its status go, for whoever holds ten thousand of them.
+
+    Of the child it keeps what `validate` reads, of the annotations what scheduling reads; no child can be made of it.
+    """
+    spec = cron.workflow_spec
+    kept = {key: spec[key] for key in ("workflowTemplateRef", "entrypoint", "arguments") if key in spec}
+    if spec.get("templates"):
+        kept["templates"] = [{}]
+    annotations = cron.annotations
+    if cron.stop_expression is None:  # it may look at each of them
+        read = (*_OURS, LAST_USED_SCHEDULE)
+        annotations = {key: annotations[key] for key in read if key in annotations}
+    return replace(cron, workflow_spec=kept, workflow_metadata={}, annotations=annotations)
+
+
 def time_of(text: Any) -> datetime | None:
     """The instant of an RFC 3339 text, in UTC; None for null. Raises Misconfigured for anything else."""
     if text is None:
@@ -367,7 +384,7 @@ def _child_problem(spec: Mapping[str, Any]) -> str:
 
 def _annotation_problem(cron: CronWorkflow, beside_argo: bool) -> str:
     """What is wrong with our own annotations."""
-    ours = [key for key in (CATCH_UP, CATCH_UP_MAX, CATCH_UP_WINDOW, DST, SPREAD) if key in cron.annotations]
+    ours = [key for key in _OURS if key in cron.annotations]
     if beside_argo:
         every = [schedule for schedule in cron.schedules if "@every" in schedule]
         if ours or every:

@@ -35,6 +35,7 @@ from chalicelib.core.cronworkflows import (
     decide,
     history_to_delete,
     is_child_of,
+    outline,
     patch_for_run,
     patch_for_spec,
     plan,
@@ -98,7 +99,7 @@ def tend(ports: Ports, settings: Settings) -> None:
 def _crons(ports: Ports, settings: Settings) -> Iterable[CronWorkflow]:
     for namespace in settings.namespaces or ("",):
         for raw in ports.cluster.cron_workflows(namespace):
-            yield cron_from_object(raw)
+            yield outline(cron_from_object(raw))
 
 
 def _mend(

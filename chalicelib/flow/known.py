@@ -106,4 +106,4 @@ class KnownBindings:
         if snapshot is None or (kept and kept.taken_at >= snapshot.taken_at):
             return kept
         bindings = tuple(binding_from_object(raw) for raw in snapshot.objects)
-        return BindingList(namespace, bindings, snapshot.revision, snapshot.taken_at, from_snapshot=True)
+        return BindingList(namespace, bindings, snapshot.revision, snapshot.taken_at)

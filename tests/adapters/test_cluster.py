@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -217,7 +217,7 @@ def test_bindings_are_those_of_the_namespace_in_the_order_of_their_names(stage: 
     assert [(one.namespace, one.name) for one in listed.bindings] == [("argo", "a"), ("argo", "b")]
     assert listed.bindings[0].selector == 'payload.x == "1"'
     assert all(one.uid and one.resource_version for one in listed.bindings)
-    assert (listed.namespace, listed.taken_at, listed.from_snapshot) == ("argo", stage.clock.now(), False)
+    assert (listed.namespace, listed.taken_at) == ("argo", stage.clock.now())
 
 
 def test_a_later_list_has_a_higher_revision(stage: Stage) -> None:
@@ -433,7 +433,7 @@ def test_children_are_the_workflows_of_a_cron_by_label(stage: Stage) -> None:
     stage.apply(workflow("h-1", {label: "hourly"}), workflow("by-hand"))
     assert [raw["metadata"]["name"] for raw in stage.port.children("argo", "nightly")] == ["n-1", "n-2"]
     assert [raw["metadata"]["name"] for raw in stage.port.children("argo")] == ["h-1", "n-1", "n-2"]
-    assert stage.port.children("argo", "none") == []
+    assert list(stage.port.children("argo", "none")) == []
 
 
 def test_backfilled_workflows_are_listed_as_the_person_who_asks(stage: Stage) -> None:
@@ -674,9 +674,9 @@ def test_a_cluster_that_is_away_is_unavailable_and_back_when_it_is(real: Stage, 
         lambda: real.port.create(GITHUB, workflow("one")),
         lambda: real.port.workflow("argo", "one"),
         lambda: real.port.account_uid("argo", "weak"),
-        lambda: real.port.cron_workflows("argo"),
+        lambda: list(real.port.cron_workflows("argo")),
         lambda: real.port.cron_workflow("argo", "nightly"),
-        lambda: real.port.children("argo"),
+        lambda: list(real.port.children("argo")),
         lambda: real.port.patch("workflows", "argo", "one", {}),
         lambda: real.port.delete_workflow("argo", "one", "uid"),
     ]
@@ -734,7 +734,7 @@ def test_an_installation_for_the_whole_cluster_lists_all_namespaces(
         ("other", "b"),
     ]
     assert admin.raw_bindings("").scope == "*"
-    assert len(admin.cron_workflows("")) == 1
+    assert len(list(admin.cron_workflows(""))) == 1
 
 
 def test_a_kubeconfig_is_read_again_when_the_server_refuses_its_token(
@@ -914,12 +914,27 @@ def test_a_created_workflow_is_returned_under_whatever_success(
     assert eks.create(GITHUB, workflow("one")) == {"metadata": {"uid": "u-1"}}
 
 
-def test_children_are_read_page_by_page_and_consistently(eks: KubernetesCluster, scripted: Scripted) -> None:
+@pytest.mark.parametrize(
+    ("taken", "selector"),
+    [
+        (lambda eks: eks.children("argo", "nightly"), "workflows.argoproj.io/cron-workflow=nightly"),
+        (lambda eks: eks.cron_workflows("argo"), "!workflows.argoproj.io/controller-instanceid"),
+    ],
+)
+def test_cron_workflows_and_children_are_read_page_by_page_as_they_are_taken_and_consistently(
+    eks: KubernetesCluster,
+    scripted: Scripted,
+    taken: Callable[[KubernetesCluster], Iterable[Any]],
+    selector: str,
+) -> None:
     scripted.say({"items": [{"n": 1}], "metadata": {"continue": "more"}})
     scripted.say({"items": [{"n": 2}], "metadata": {"continue": ""}})
-    assert eks.children("argo", "nightly") == [{"n": 1}, {"n": 2}]
+    items = iter(taken(eks))
+    assert next(items) == {"n": 1}
+    assert len(scripted.asked) == 1
+    assert list(items) == [{"n": 2}]
     first, following = (parse_qs(urlsplit(target).query) for _, target, _, _ in scripted.asked)
-    assert first == {"labelSelector": ["workflows.argoproj.io/cron-workflow=nightly"], "limit": ["500"]}
+    assert first == {"labelSelector": [selector], "limit": ["500"]}
     assert following == {**first, "continue": ["more"]}
 
 

@@ -40,6 +40,7 @@ from chalicelib.core.cronworkflows import (
     decide,
     history_to_delete,
     is_child_of,
+    outline,
     patch_for_run,
     patch_for_spec,
     plan,
@@ -246,6 +247,36 @@ NAMES = "Parameter/Artifact name must consist of alpha-numeric characters, '_' o
 )  # fmt: skip
 def test_what_cannot_run_is_refused_in_argos_words(given: dict[str, Any], message: str) -> None:
     assert validate(cron(**given)) == message
+    assert validate(outline(cron(**given))) == message
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"annotations": {SPREAD: "15m", CATCH_UP: "all", CATCH_UP_WINDOW: "2h", "note": "x" * 9}},
+        {"annotations": {DST: "once"}, "schedules": ["30 2 * * *"], "timezone": "Europe/Paris"},
+        {
+            "stopStrategy": {"expression": 'len(cronworkflow["annotations.json"]) > 70'},
+            "annotations": {"example.com/note": "halt"},
+            "status": {"active": [{"uid": "uid-build-1713", "name": "build-1713"}]},
+        },
+        {"workflowSpec": {"entrypoint": "a", "templates": [{"name": "a", "script": {"source": "x" * 9}}]}},
+    ],
+)
+def test_an_outline_is_planned_made_up_for_and_reconciled_like_the_whole_and_holds_no_template(
+    given: dict[str, Any],
+) -> None:
+    whole = replace(settled(**given), workflow_metadata={"labels": {"a": "x" * 9}})
+    short = outline(whole)
+    midnight, noon = at("00:00:00"), at("12:00:00")
+    family = [child(phase="Failed"), child("build-1713", "Succeeded")]
+    assert validate(short) == validate(whole) == ""
+    assert plan(short, midnight, noon) == plan(whole, midnight, noon) != ()
+    assert catch_up(short, midnight, noon) == catch_up(whole, midnight, noon)
+    assert reconcile(short, family, noon) == reconcile(whole, family, noon)
+    assert patch_for_spec(short) == patch_for_spec(whole)
+    assert "x" * 9 not in repr(short)
 
 
 def test_the_first_check_wins() -> None:
