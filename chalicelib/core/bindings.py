@@ -38,7 +38,8 @@ MATCHED, NOT_MATCHED, ERROR, NOTHING = "matched", "not-matched", "error", "nothi
 
 SUBMISSION_LIMIT = 1024 * 1024  # bytes of rendered text in one submission (rule 10)
 EVENT_LIMIT = 8 * 1024 * 1024  # and in all submissions of one event
-MATCH_LIMIT = 90  # submissions of one event: one transaction holds a hundred items (rule 7)
+EVENT_MATCHES = 3_000  # of one event over all transactions: its head lists them in one item of 400 KB
+MATCH_LIMIT = 90  # submissions of one transaction, which holds a hundred items (rule 7)
 
 # Steps of one expression (see `expressions.limits`), about a million a second where a function has half a
 # processor.

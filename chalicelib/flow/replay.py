@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from chalicelib.core.bindings import MATCH_LIMIT, Binding, Budget, Matching, match
+from chalicelib.core.bindings import EVENT_MATCHES, MATCH_LIMIT, Binding, Budget, Matching, exhausted, match
 from chalicelib.core.errors import BadRequest, Conflict, LynceusError, NotFound
 from chalicelib.core.events import Event
 from chalicelib.core.records import EventRecord, event_of, payload_of
@@ -190,14 +190,16 @@ def _match_all(event: Event, bindings: Sequence[Binding]) -> Matching:
     """What every binding says, also of an event with more matches than one transaction holds."""
     budget = Budget()
     matching = match(event, bindings, budget)
-    while matching.deferred_after is not None:
+    while matching.deferred_after is not None and len(matching.submissions) < EVENT_MATCHES:
         further = match(event, bindings, budget, after=matching.deferred_after)
         matching = Matching(
             (*matching.verdicts, *further.verdicts),
             (*matching.submissions, *further.submissions),
             further.deferred_after,
         )
-    return matching
+    if matching.deferred_after is None:
+        return matching
+    return Matching((*matching.verdicts, *exhausted(bindings, matching.deferred_after)), matching.submissions)
 
 
 def _to_run(

@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.core import reasons
-from chalicelib.core.bindings import ERROR, Matching, exhausted, managed, match
+from chalicelib.core.bindings import ERROR, EVENT_MATCHES, Matching, exhausted, managed, match
 from chalicelib.core.errors import BadRequest, Conflict, LynceusError, NotFound
 from chalicelib.core.failures import END, GRACE, GRACE_SECONDS, GRACE_TRIES, GRACED
 from chalicelib.core.records import EventRecord, event_of, payload_of
@@ -255,7 +255,9 @@ def match_later(event_id: str, ports: Ports, settings: Settings, known: KnownBin
         after = following.deferred_after
         matching = match(event, bindings, budget, after=after)
         reached = matching.deferred_after
-        if reached is not None and (reached == after or budget.out_of_time()):
+        listed = {*following.submissions, *(submission.pointer for submission in matching.submissions)}
+        full = len(listed) >= EVENT_MATCHES
+        if reached is not None and (reached == after or full or budget.out_of_time()):
             rest = exhausted(bindings.bindings, reached)
             matching = Matching((*matching.verdicts, *rest), matching.submissions)
         following = _extend(following, matching, ports)

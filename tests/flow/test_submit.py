@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.adapters.ledger import _head_item
+from chalicelib.core.bindings import EVENT_MATCHES
 from chalicelib.core.errors import ClusterError, Unavailable
 from chalicelib.flow.receive import _ENVELOPED
 from chalicelib.flow.submit import work
@@ -412,6 +414,20 @@ def test_an_event_whose_body_was_erased_before_its_bindings_were_asked_comes_to_
     assert record.deferred_after is None
     assert [(verdict.outcome, verdict.reason) for verdict in record.verdicts] == [("error", "body-gone")]
     assert world.queue.messages == []
+
+
+def test_rule_10_an_event_that_thousands_of_bindings_match_ends_where_its_head_would_not_hold_them() -> None:
+    world = World(*(binding(f"b{number:04}") for number in range(EVENT_MATCHES + 100)))
+    answer = world.receive()
+    world.pass_time(2)
+
+    record = world.record(answer)
+    assert record.deferred_after is None
+    matched = dict(record.counts)["matched"]
+    assert EVENT_MATCHES <= matched < EVENT_MATCHES + 100
+    assert dict(record.counts) == {"matched": matched, "budget-exhausted": EVENT_MATCHES + 100 - matched}
+    assert len(record.submissions) == len(world.workflows()) == matched
+    assert len(_head_item(record, 0)["detail"]["B"]) < 400_000
 
 
 def test_rule_27_errors_of_bindings_that_were_asked_in_parts_are_reported_once() -> None:
