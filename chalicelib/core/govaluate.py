@@ -33,6 +33,7 @@ from chalicelib.core.expressions.failures import ExpressionError
 from chalicelib.core.expressions.limits import deep
 from chalicelib.core.expressions.panics import FunctionError
 from chalicelib.core.expressions.patterns import compile_pattern, search
+from chalicelib.core.expressions.powers import power
 from chalicelib.core.expressions.times import Time, parse_time
 from chalicelib.core.expressions.values import format_value
 
@@ -500,17 +501,6 @@ def _modulus(left: float, right: float) -> float:
     return math.nan if not right or math.isinf(left) else math.fmod(left, right)
 
 
-def _power(left: float, right: float) -> float:
-    try:
-        return math.pow(left, right)
-    except OverflowError:
-        return -math.inf if left < 0 and right % 2 == 1 else math.inf
-    except ValueError:
-        if left:
-            return math.nan  # a root of a negative number
-        return math.copysign(math.inf, left) if right % 2 == 1 else math.inf
-
-
 def _int64(number: float) -> int:
     """float64 to int64 as amd64 does it: what does not fit is the least one."""
     if math.isnan(number) or not -(2.0**63) <= number < 2.0**63:
@@ -595,5 +585,5 @@ _OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "*": lambda left, right: left * right,
     "/": _divide,
     "%": _modulus,
-    "**": _power,
+    "**": power,
 }

@@ -40,6 +40,7 @@ from chalicelib.core.expressions.values import (
     equal,
     format_value,
     go_type,
+    has_stray_bytes,
     is_nil,
     join,
     key_of,
@@ -54,6 +55,7 @@ from chalicelib.core.expressions.values import (
 from chalicelib.core.expressions.zones import Location
 
 _LISTS: Final = (list, bytes)
+_NO_RUNE: Final = "\ufffd" + "".join(map(chr, range(0xDC80, 0xDD00)))
 _SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -355,19 +357,27 @@ def _bitnot(_: Budget, value: Any) -> int:
 
 
 def _trim(budget: Budget, value: Any, cutset: Any = _SPACE) -> str:
-    cut, source = need_string(cutset), budget.text(need_string(value))
+    source, cut = budget.text(need_string(value)), need_string(cutset)
+    if "\ufffd" in cut or has_stray_bytes(cut):
+        cut += _NO_RUNE  # Go reads every stray byte as one rune
     budget.spend(len(source) * len(cut) >> 12)  # each character is looked for in a cutset beyond Latin
     return source.strip(cut) if cut else source
 
 
 def _trim_prefix(budget: Budget, value: Any, prefix: Any = " ") -> str:
     part = need_string(prefix)
-    return budget.text(need_string(value)).removeprefix(part)
+    source = budget.text(need_string(value))
+    if has_stray_bytes(part):
+        return text(utf8(source).removeprefix(utf8(part)))
+    return source.removeprefix(part)
 
 
 def _trim_suffix(budget: Budget, value: Any, suffix: Any = " ") -> str:
     part = need_string(suffix)
-    return budget.text(need_string(value)).removesuffix(part)
+    source = budget.text(need_string(value))
+    if has_stray_bytes(part):
+        return text(utf8(source).removesuffix(utf8(part)))
+    return source.removesuffix(part)
 
 
 def _upper(budget: Budget, value: Any) -> str:
@@ -418,7 +428,7 @@ def _split_after(budget: Budget, value: Any, separator: Any, count: Any = -1) ->
     budget.spend(2 * len(parts) + (len(glue) * len(parts) >> 4))
     if glue == "" or not parts:
         return parts
-    return Strings([*(part + glue for part in parts[:-1]), parts[-1]])
+    return Strings([*(join((part, glue)) for part in parts[:-1]), parts[-1]])
 
 
 def split(value: str, separator: str, count: int = -1) -> Strings:
@@ -429,7 +439,10 @@ def split(value: str, separator: str, count: int = -1) -> Strings:
         if count < 0 or count >= len(value):
             return Strings(value)
         return Strings([*value[: count - 1], value[count - 1 :]])
-    return Strings(value.split(separator, -1 if count < 0 else count - 1))
+    limit = -1 if count < 0 else count - 1
+    if has_stray_bytes(separator):
+        return Strings(text(part) for part in utf8(value).split(utf8(separator), limit))
+    return Strings(value.split(separator, limit))
 
 
 def _replace(budget: Budget, value: Any, old: Any, new: Any, count: Any = -1) -> str:
@@ -438,7 +451,9 @@ def _replace(budget: Budget, value: Any, old: Any, new: Any, count: Any = -1) ->
     found = source.count(part) if limit != 0 else 0
     times = min(found, limit) if limit >= 0 else found
     budget.spend((len(source) + max(times * (len(other) - len(part)), 0)) >> 4)
-    return source.replace(part, other, limit)
+    if has_stray_bytes(part):
+        return text(utf8(source).replace(utf8(part), utf8(other), limit))
+    return join((source.replace(part, other, limit),))
 
 
 def _repeat(budget: Budget, value: Any, count: Any) -> str:

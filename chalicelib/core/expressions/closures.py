@@ -346,8 +346,12 @@ class Binder:
     def chain(self, node: Chain) -> Bound:
         root, steps = self.path(node.value)
         if steps and not isinstance(root, Member | ast.Call):
-            return self.walked(root, steps)
-        run = self.spine(node.value)
+            walked = self.walked(root, steps)
+            if walked.raw:  # decoded JSON, which has no typed nil
+                return walked
+            run = walked.run
+        else:
+            run = self.spine(node.value)
 
         def chain(frame: Frame) -> Any:
             value = run(frame)
@@ -758,7 +762,7 @@ class Binder:
             outer, groups = frame.item, GroupMap()
             for item in items:
                 frame.item = item
-                groups.setdefault(key_of(body(frame)), []).append(fix(need_item(item), frame))
+                groups.setdefault(key_of(body(frame), groups), []).append(fix(need_item(item), frame))
             frame.item = outer
             frame.spend(4 * len(groups))
             return groups

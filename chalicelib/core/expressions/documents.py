@@ -34,6 +34,7 @@ _LITERALS: Final[dict[str, tuple[str, Any]]] = {
 
 def unmarshal(source: str) -> Any:
     """The value of a JSON text; numbers are float64. Raises FunctionError in Go's words."""
+    raw = source
     if has_stray_bytes(source):
         source = printable(source)
     if source.count("[") + source.count("{") <= _SAFE_NESTING and "\\u" not in source:
@@ -41,7 +42,7 @@ def unmarshal(source: str) -> Any:
             return _decoder.decode(source)
         except ValueError:
             pass  # the scanner says what is wrong
-    return _Scanner(source).document()
+    return _Scanner(source, raw).document()
 
 
 def reading(source: str) -> int:
@@ -65,8 +66,8 @@ _decoder = json.JSONDecoder(parse_int=_number, parse_float=_number, parse_consta
 
 
 class _Scanner:
-    def __init__(self, source: str) -> None:
-        self.source = source
+    def __init__(self, source: str, raw: str) -> None:
+        self.source, self.raw = source, raw  # character by character the same, but for stray bytes
         self.at = 0
 
     def document(self) -> Any:
@@ -87,7 +88,7 @@ class _Scanner:
         """
         if self.at >= len(self.source) and not blank:
             return FunctionError("unexpected end of JSON input")
-        char = chr(utf8(self.source[self.at])[0]) if self.at < len(self.source) else " "
+        char = chr(utf8(self.raw[self.at])[0]) if self.at < len(self.source) else " "
         special = {"'": "'\\''", '"': "'\"'"}
         short = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\\": "\\\\"}
         shown = special.get(char) or f"'{short.get(char, char if char.isprintable() else _hex(char))}'"

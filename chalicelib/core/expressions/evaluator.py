@@ -325,7 +325,7 @@ class Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]  # simpleeval is n
     def _loop_groupBy(self, node: Builtin, items: list[Any]) -> GroupMap:  # noqa: N802  - Go's name
         groups = GroupMap()
         for index, key in self._each(items, node.arguments[1]):
-            groups.setdefault(key_of(key), []).append(need_item(items[index]))
+            groups.setdefault(key_of(key, groups), []).append(need_item(items[index]))
         return groups
 
     def _loop_sortBy(self, node: Builtin, items: list[Any]) -> list[Any]:  # noqa: N802  - Go's name

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
-from chalicelib.core.expressions import patterns, values
+from chalicelib.core.expressions import patterns, powers, values
 from chalicelib.core.expressions.durations import Duration
 from chalicelib.core.expressions.limits import MEMORY_BUDGET, STEPS
 from chalicelib.core.expressions.panics import FunctionError
@@ -147,7 +147,7 @@ def member_of(members: dict[Any, Any], key: Any) -> Any:
     """A map's member; what is missing is the zero value of the map's type."""
     if isinstance(members, AnyMap):
         missing = NilList() if isinstance(members, GroupMap) else None
-        return members.get(key_of(key), missing)
+        return members.get(key_of(key, members), missing)
     return members.get(map_key(key), "" if isinstance(members, StringMap) else None)
 
 
@@ -226,7 +226,7 @@ def contains_item(needle: Any, container: Any, budget: Meter) -> bool:
     if isinstance(container, KeySet):
         return container.has(needle)
     if isinstance(container, AnyMap):
-        return key_of(needle) in container
+        return key_of(needle, container) in container
     if isinstance(container, dict):
         return map_key(needle) in container
     if isinstance(container, Time):
@@ -378,76 +378,7 @@ def modulo(a: Any, b: Any) -> int:
 
 
 def power(a: Any, b: Any) -> float:
-    return go_power(to_float(a), to_float(b))
-
-
-def go_power(x: float, y: float) -> float:
-    """Go's math.Pow: squarings on the mantissa, whose last digit differs from the C library's now and then."""
-    if y == 0.0 or x == 1.0:
-        return 1.0
-    if y == 1.0:
-        return x
-    if math.isnan(x) or math.isnan(y):
-        return math.nan
-    if x == 0.0:
-        odd = math.copysign(1.0, x) < 0 and _is_odd(y)
-        if y < 0:
-            return -math.inf if odd else math.inf
-        return x if odd else 0.0
-    if math.isinf(y):
-        if x == -1.0:
-            return 1.0
-        return 0.0 if (abs(x) < 1) == (y > 0) else math.inf
-    if math.isinf(x):
-        if x < 0:
-            return go_power(1.0 / x, -y)
-        return 0.0 if y < 0 else math.inf
-    if y == 0.5:
-        return math.sqrt(x) if x >= 0 else math.nan
-    if y == -0.5:
-        return 1.0 / math.sqrt(x) if x > 0 else math.nan
-    return _power_of_finite(x, y)
-
-
-def _power_of_finite(x: float, y: float) -> float:
-    fraction, whole = math.modf(abs(y))
-    if fraction != 0.0 and x < 0:
-        return math.nan
-    if whole >= 2.0**63:
-        if x == -1.0:
-            return 1.0
-        return 0.0 if (abs(x) < 1) == (y > 0) else math.inf
-    mantissa, exponent = 1.0, 0
-    if fraction != 0.0:
-        if fraction > 0.5:
-            fraction -= 1
-            whole += 1
-        mantissa = math.exp(fraction * math.log(x))
-    square, square_exponent = math.frexp(x)
-    bits = int(whole)
-    while bits:
-        if not -4096 <= square_exponent <= 4096:
-            exponent += square_exponent
-            break
-        if bits & 1:
-            mantissa *= square
-            exponent += square_exponent
-        square *= square
-        square_exponent <<= 1
-        if square < 0.5:
-            square += square
-            square_exponent -= 1
-        bits >>= 1
-    if y < 0:
-        mantissa, exponent = 1.0 / mantissa, -exponent
-    try:
-        return math.ldexp(mantissa, exponent)
-    except OverflowError:
-        return math.copysign(math.inf, mantissa)
-
-
-def _is_odd(y: float) -> bool:
-    return abs(y) < 2.0**53 and y == math.trunc(y) and int(y) % 2 == 1
+    return powers.power(to_float(a), to_float(b))
 
 
 def negate(value: Any) -> Any:

@@ -425,12 +425,17 @@ def _plain(value: Any) -> str:
     return "0x0" if callable(value) else str(value)
 
 
-def key_of(value: Any) -> tuple[str, Any]:
-    """The key of an AnyMap for a Go value; raises FunctionError for what Go cannot hash."""
+def key_of(value: Any, sought_in: Mapping[Any, Any] | None = None) -> tuple[str, Any]:
+    """The key of an AnyMap for a Go value; raises FunctionError for what Go cannot hash.
+
+    `sought_in` is the map that it is looked up in: an empty one complains in other words than the hash function.
+    """
     if isinstance(value, Pair):
-        return value.go_type, tuple(key_of(item) for item in value)
+        return value.go_type, tuple(key_of(item, sought_in) for item in value)
     if isinstance(value, list | dict | bytes) or callable(value):
-        raise FunctionError(f"hash of unhashable type: {go_type(value)}")
+        if sought_in is not None and not sought_in:
+            raise FunctionError(f"hash of unhashable type: {go_type(value)}")
+        raise FunctionError(f"runtime error: hash of unhashable type {go_type(value)}")
     if isinstance(value, float) and math.isnan(value):
         return "NaN", object()  # equal to nothing, itself included
     return go_type(value), value

@@ -18,7 +18,9 @@ from tests.conformance import expressions as corpus
 LOST = {"argo-0110"}
 
 
-@pytest.mark.parametrize("path", [corpus.VECTORS, argo_expressions.VECTORS], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [corpus.VECTORS, corpus.RANDOM, argo_expressions.VECTORS], ids=lambda path: path.name
+)
 def test_every_recorded_expression_has_its_recorded_outcome(path: Any) -> None:
     wrong = [
         case["id"]
@@ -36,7 +38,8 @@ def test_messages_of_errors_are_those_of_go() -> None:
 
 def test_the_walk_answers_as_the_recorded_library_does() -> None:
     wrong = []
-    for case in [case for case in corpus.cases(corpus.VECTORS) if case["mode"] == "value"][::4]:
+    cases = [*list(corpus.cases(corpus.VECTORS))[::4], *corpus.cases(corpus.RANDOM)]
+    for case in [case for case in cases if case["mode"] == "value"]:
         try:
             expression = expressions.compile(case["expr"])
             program = expression.program(case["env"])

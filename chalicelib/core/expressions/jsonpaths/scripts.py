@@ -8,7 +8,6 @@ Source: evilmonkeyinc/jsonpath v0.8.1 script/standard/*.go.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,8 +21,9 @@ from chalicelib.core.expressions.jsonpaths.queries import (
     members,
 )
 from chalicelib.core.expressions.panics import FunctionError
+from chalicelib.core.expressions.powers import power
 from chalicelib.core.expressions.sprig.casts import int64_of, parse_float
-from chalicelib.core.expressions.sprig.numbers import power_of, quotient
+from chalicelib.core.expressions.sprig.numbers import quotient
 from chalicelib.core.expressions.sprig.regexes import compile_regex
 from chalicelib.core.expressions.values import Int64, format_value, utf8
 
@@ -285,17 +285,6 @@ def _modulus(operands: _Operands) -> Int64:
     return Int64(-rest if dividend < 0 else rest)
 
 
-def _power(base: float, exponent: float) -> float:
-    if exponent.is_integer() and base and not math.isinf(base) and not math.isnan(base):
-        return power_of(base, int(exponent))
-    try:
-        return math.pow(base, exponent)
-    except OverflowError:
-        return math.inf
-    except ValueError:  # a root of a negative number, or 0 to a negative power
-        return math.inf if base == 0 else math.nan
-
-
 _EVALUATE: Mapping[str, Callable[[_Operands], Any]] = {
     "||": _or,
     "&&": _and,
@@ -309,7 +298,7 @@ _EVALUATE: Mapping[str, Callable[[_Operands], Any]] = {
     "!": lambda operands: not operands.boolean(operands.right),
     "+": _on_numbers(lambda a, b: a + b),
     "-": _on_numbers(lambda a, b: a - b),
-    "**": _on_numbers(_power),
+    "**": _on_numbers(power),
     "*": _on_numbers(lambda a, b: a * b),
     "/": _on_numbers(quotient),
     "%": _modulus,

@@ -12,6 +12,7 @@ from functools import reduce
 from typing import Any
 
 from chalicelib.core.expressions.panics import FunctionError
+from chalicelib.core.expressions.powers import power
 from chalicelib.core.expressions.sprig.casts import int64_of, parse_int, to_float64, to_int64
 from chalicelib.core.expressions.sprig.functions import (
     ANY,
@@ -153,35 +154,10 @@ def _whole(number: float, rounding: Callable[[float], int]) -> float:
 def rounded(value: Any, places: int, *round_on: float) -> float:
     """Rounded to decimal places; up from a fraction of `round_on`, 0.5 when not given."""
     limit = round_on[0] if round_on else 0.5
-    power = power_of(10.0, places)
-    digit = _product(power, to_float64(value))
+    shift = power(10.0, float(places))
+    digit = _product(shift, to_float64(value))
     fraction = math.nan if math.isnan(digit) or math.isinf(digit) else math.modf(digit)[0]
-    return quotient(_whole(digit, math.ceil if fraction >= limit else math.floor), power)
-
-
-def power_of(base: float, exponent: int) -> float:
-    """base to a whole power, with the rounding of Go's math.Pow, which squares mantissas."""
-    mantissa, scale = 1.0, 0
-    factor, factor_scale = math.frexp(base)
-    rest = abs(exponent)
-    while rest and abs(factor_scale) < 1 << 12:
-        if rest & 1:
-            mantissa *= factor
-            scale += factor_scale
-        factor *= factor
-        factor_scale *= 2
-        if factor < 0.5:
-            factor += factor
-            factor_scale -= 1
-        rest >>= 1
-    if rest:  # beyond any float64
-        return math.inf if exponent > 0 else 0.0
-    if exponent < 0:
-        mantissa, scale = 1.0 / mantissa, -scale
-    try:
-        return math.ldexp(mantissa, scale)
-    except OverflowError:
-        return math.inf
+    return quotient(_whole(digit, math.ceil if fraction >= limit else math.floor), shift)
 
 
 def _product(a: float, b: float) -> float:
