@@ -1,10 +1,15 @@
 """The ports of this container, built once, at first use: importing app.py must touch nothing.
 
+In Lambda the import also loads the libraries, since a function that starts has all of a processor, and one that works
+has its share. Everywhere else they wait until somebody needs them.
+
 Whoever wants the functions to work with other ports says so with `use`, before the first request.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -106,6 +111,14 @@ def _made(function: str) -> Container:
         clock=clock,
     )
     return container_of(ports, settings, journal)
+
+
+# What the first event would load.
+_LATER = ("boto3", "botocore.auth", "kubernetes.client", "yaml", "chalicelib.core.expressions.metadata")
+
+if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+    for _name in _LATER:
+        importlib.import_module(_name)
 
 
 def _dynamodb(region: str) -> DynamoDBClient:

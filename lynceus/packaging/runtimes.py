@@ -46,6 +46,7 @@ class Reply:
 
     value: Any
     seconds: float  # the first one from the start of the process
+    handling: float  # from the moment that the process asked for the event: without its start
 
 
 def unpack(package: Path, folder: Path) -> Path:
@@ -70,10 +71,13 @@ class Runtime:
         self._share = None if memory is None else min(1.0, memory / FULL_SHARE)
         self._events: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._answers: queue.Queue[tuple[bool, bytes]] = queue.Queue()
+        self._taken: list[float] = []  # when the process asked for each event that it got
         self._process: subprocess.Popen[bytes] | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
         self._ended = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _handler(self._events, self._answers, self._ended))
+        self._server = _Server(
+            ("127.0.0.1", 0), _handler(self._events, self._answers, self._taken, self._ended)
+        )
         self._server.daemon_threads = True
         self._stack = contextlib.ExitStack()
 
@@ -98,10 +102,10 @@ class Runtime:
         if self._process is None:
             self._start()
         good, content = self._answer(started + timeout)
-        seconds = time.monotonic() - started
+        ended = time.monotonic()
         if not good:
             raise FunctionFailed(content.decode(errors="replace")[:3000])
-        return Reply(json.loads(content), seconds)
+        return Reply(json.loads(content), ended - started, ended - max(started, self._taken[-1]))
 
     def written(self) -> list[str]:
         """The lines that the process wrote so far."""
@@ -207,18 +211,23 @@ def _bind(process: subprocess.Popen[bytes], share: float) -> None:
 
 
 def _handler(
-    events: queue.Queue[tuple[str, bytes]], answers: queue.Queue[tuple[bool, bytes]], ended: threading.Event
+    events: queue.Queue[tuple[str, bytes]],
+    answers: queue.Queue[tuple[bool, bytes]],
+    taken: list[float],
+    ended: threading.Event,
 ) -> type[BaseHTTPRequestHandler]:
     class RuntimeApi(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             """The next event, once there is one."""
+            asked = time.monotonic()
             while not ended.is_set():
                 try:
                     identity, event = events.get(timeout=0.2)
                 except queue.Empty:
                     continue
+                taken.append(asked)
                 self.send_response(200)
                 self.send_header("Lambda-Runtime-Aws-Request-Id", identity)
                 self.send_header("Lambda-Runtime-Deadline-Ms", str(int((time.time() + 60) * 1000)))

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import marshal
+import os
 import re
 import subprocess
 import sys
@@ -143,6 +144,25 @@ def test_the_architecture_of_the_configuration_is_the_one_whose_wheels_exist() -
 def run(task: Path, here: World) -> Callable[[str], Runtime]:
     """A container of a function, cold until it is invoked."""
     return lambda function: Runtime(task, FUNCTIONS[function][0], here.environment(function))
+
+
+@pytest.mark.parametrize(
+    ("environment", "loaded"),
+    [({}, "False False False"), ({"AWS_LAMBDA_RUNTIME_API": "here"}, "True True True")],
+)
+def test_only_in_lambda_the_libraries_are_loaded_while_the_function_starts(
+    environment: dict[str, str], loaded: str
+) -> None:
+    asked = ("boto3", "kubernetes.client", "chalicelib.core.expressions.metadata")
+    said = subprocess.run(
+        [sys.executable, "-c", f"import sys, app; print(*(name in sys.modules for name in {asked}))"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == loaded
 
 
 def test_a_webhook_becomes_a_workflow_through_the_packaged_functions(
