@@ -113,12 +113,18 @@ def _made(function: str) -> Container:
     return container_of(ports, settings, journal)
 
 
-# What the first event would load.
-_LATER = ("boto3", "botocore.auth", "kubernetes.client", "yaml", "chalicelib.core.expressions.metadata")
+def _load() -> None:
+    """Load what the first event would: libraries, and the descriptions of services, which botocore keeps."""
+    for name in ("botocore.auth", "kubernetes.client", "yaml", "chalicelib.core.expressions.metadata"):
+        importlib.import_module(name)
+    import boto3
+
+    for service in ("dynamodb", "sqs", "secretsmanager"):
+        boto3.client(service, region_name=from_environment().region)
+
 
 if "AWS_LAMBDA_RUNTIME_API" in os.environ:
-    for _name in _LATER:
-        importlib.import_module(_name)
+    _load()
 
 
 def _dynamodb(region: str) -> DynamoDBClient:
