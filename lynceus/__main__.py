@@ -55,15 +55,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return its exit code; whatever happens is said in a line, never as a trace."""
     _make_safe()
     try:
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()  # here, where a failure is a line, and not as the interpreter ends
+        return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of a pipe went away (`| head`): not our failure.
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
-        return 0
+        _write_or_drop()
+        return 0  # the reader of a pipe went away (`| head`): not our failure
     except OSError as error:
+        _write_or_drop()
         named = f"{error.filename}: " if error.filename else ""
         return _failed(f"{named}{error.strerror or error}")
     except Exception as error:  # noqa: BLE001  # a person wants a line, and where to look
@@ -80,6 +81,15 @@ def _make_safe() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _write_or_drop() -> None:
+    """Write what still waits, or let it go nowhere: at its end the interpreter would try again, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(message: str, hint: str = "") -> int:

@@ -35,8 +35,10 @@ def test_a_terminal_that_knows_ascii_alone_is_shown_what_it_can_show() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_one_line() -> None:
-    told = command(f"lynceus lint -o json {DEMOS} > /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [f"lint -o json {DEMOS}", f"lint {DEMOS}"])
+def test_a_full_disk_is_one_line(words: str, unbuffered: str) -> None:
+    told = command(f"lynceus {words} > /dev/full", PYTHONUNBUFFERED=unbuffered)
 
     assert (told.returncode, told.stderr) == (1, "error: No space left on device\n")
 
@@ -45,7 +47,8 @@ def test_streams_that_are_closed_change_no_exit_code() -> None:
     assert command(f"lynceus lint {DEMOS} >&- 2>&-").returncode == 0
 
 
-def test_a_reader_that_goes_away_ends_it_in_silence() -> None:
-    told = command(f"lynceus lint {DEMOS} | true")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_ends_it_in_silence(unbuffered: str) -> None:
+    told = command(f"lynceus lint {DEMOS} | true", PYTHONUNBUFFERED=unbuffered)
 
     assert (told.stdout, told.stderr) == ("", "")
