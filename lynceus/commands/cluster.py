@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
-import threading
+import time
 from pathlib import Path
 
 from lynceus.output import DONE, USAGE, Output
@@ -75,5 +75,6 @@ def run(options: argparse.Namespace, out: Output) -> int:
         # What stops a service stops this as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+            while True:  # not one long wait: a signal that another thread got is seen when this one wakes
+                time.sleep(0.5)
     return DONE

@@ -63,7 +63,9 @@ def run(options: argparse.Namespace, out: Output) -> int:
         out,
     )
     system.start()
-    stopped.wait()
+    # Not without end: the kernel may give the signal to another thread, and its handler runs when this one wakes.
+    while not stopped.wait(0.5):
+        pass
     system.stop()
     out.line("stopped")
     return DONE
