@@ -333,4 +333,6 @@ def _bytecode(source: bytes, name: str) -> bytes | None:
     except (SyntaxError, ValueError):
         return None
     flags = (1).to_bytes(4, "little")
-    return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + marshal.dumps(code)
+    # Later formats say which objects somebody else in this process holds as well: other bytes at other times.
+    plain = marshal.dumps(code, 2)
+    return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + plain
