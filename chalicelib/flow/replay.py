@@ -225,7 +225,7 @@ def _to_run(
         elif old.terminal and old.progress.state not in SUCCEEDED:
             reopened.append((old, reopen(old, submission, now + FIRST_SWEEP)))
         elif force and old.terminal and old.replay != replay_id:
-            again = _under_replay(submission, replay_id)
+            again = _under_replay(submission)
             open_one = any(s.replay and s.source == again.source and not s.terminal for s in before.values())
             # One open replay of each original, and each replay once (rule 6).
             if again.id not in before and not open_one:
@@ -233,13 +233,13 @@ def _to_run(
     return fresh, reopened
 
 
-def _under_replay(submission: Submission, identity: str) -> Submission:
-    """The submission under the replay's own id and, unless the binding names it, the name that follows."""
-    again = replay_submission_id(submission.id, identity)
+def _under_replay(submission: Submission) -> Submission:
+    """The submission under its replay's own id and, unless the binding names it, the name that follows."""
+    again = replay_submission_id(submission.id, submission.replay)
     name = submission.workflow
     if name == workflow_name(submission.generate_name, submission.id):
         name = workflow_name(submission.generate_name, again)
-    return replace(submission, id=again, workflow=name, replay=identity)
+    return replace(submission, id=again, workflow=name)
 
 
 def _run(
