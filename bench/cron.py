@@ -203,7 +203,7 @@ class CountedQueue(MemoryQueue):
         super().send(messages, cron=cron, delay=delay)
 
 
-# Port and method → the call of the API. Lists of children come in pages, see `calls`.
+# Port and method → the call of the API; lists come in pages.
 CALLS = {
     ("cluster", "cron_workflows"): "LIST cronworkflows",
     ("cluster", "children"): "LIST workflows",

@@ -119,12 +119,9 @@ def _load() -> None:
         importlib.import_module(name)
     import boto3
 
+    region = from_environment().region
     for service in ("dynamodb", "sqs", "secretsmanager"):
-        boto3.client(service, region_name=from_environment().region)
-
-
-if "AWS_LAMBDA_RUNTIME_API" in os.environ:
-    _load()
+        boto3.client(service, region_name=region)
 
 
 def _dynamodb(region: str) -> DynamoDBClient:
@@ -139,3 +136,7 @@ def _dynamodb(region: str) -> DynamoDBClient:
         max_pool_connections=50,
     )
     return boto3.client("dynamodb", region_name=region, config=config)
+
+
+if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+    _load()

@@ -185,13 +185,13 @@ class KubernetesCluster:
 
     def bindings(self, namespace: str) -> BindingList:
         """See `chalicelib.ports.Cluster.bindings`."""
-        items, revision = self._cached_list("workfloweventbindings", namespace, DOOR if namespace else LIST)
+        items, revision = self._cached_bindings(namespace, DOOR if namespace else LIST)
         bindings = tuple(binding_from_object(raw) for raw in items)
         return BindingList(namespace, bindings, revision, self._clock.now())
 
     def raw_bindings(self, namespace: str) -> Snapshot:
         """See `chalicelib.ports.Cluster.raw_bindings`."""
-        items, revision = self._cached_list("workfloweventbindings", namespace, LIST)
+        items, revision = self._cached_bindings(namespace, LIST)
         return Snapshot(namespace or "*", tuple(slim(raw) for raw in items), revision, self._clock.now())
 
     def caller(self, authorization: str, namespace: str) -> Account:
@@ -420,16 +420,18 @@ class KubernetesCluster:
 
     # Below all of it
 
-    def _cached_list(
-        self, plural: str, namespace: str, patience: tuple[float, float]
+    def _cached_bindings(
+        self, namespace: str, patience: tuple[float, float]
     ) -> tuple[list[dict[str, Any]], int]:
-        """What is ours in the namespace ("" for all), from the API server's memory, and the list's revision."""
+        """Our bindings in the namespace ("" for all), from the API server's memory, and the list's revision."""
         query = {"resourceVersion": "0", "labelSelector": instance_selector(self._settings.instance_id)}
-        answer = self._call("GET", _path(plural, namespace), query, patience=patience)
+        answer = self._call("GET", _path("workfloweventbindings", namespace), query, patience=patience)
         revision = str((answer.get("metadata") or {}).get("resourceVersion", ""))
         # resourceVersion=0 ignores `limit`, so a list is complete; were it not, it must not pass for one.
         if (answer.get("metadata") or {}).get("continue"):
-            raise Unavailable(f"the list of {plural} came in parts, which a list from memory never does")
+            raise Unavailable(
+                "the list of workfloweventbindings came in parts, which a list from memory never does"
+            )
         return list(answer.get("items") or ()), int(
             revision
         ) if revision.isascii() and revision.isdigit() else 0

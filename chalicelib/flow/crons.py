@@ -254,7 +254,7 @@ def _bring_up_to_date(
 
 
 def _update(cron: CronWorkflow, family: Sequence[Child], now: datetime, ports: Ports) -> None:
-    for _ in range(PATCH_TRIES):
+    def wanted(cron: CronWorkflow) -> dict[str, Any] | None:
         patch = reconcile(cron, family, now).patch
         if patch is None:
             patch = patch_for_spec(cron)
@@ -262,22 +262,37 @@ def _update(cron: CronWorkflow, family: Sequence[Child], now: datetime, ports: P
                 _tell(cron, "Malformed", cron.problem, ports)
             elif patch:
                 _tell(cron, SPEC_ERROR, validate(cron), ports)
-        if not patch:
-            break
-        try:
-            ports.cluster.patch("cronworkflows", cron.namespace, cron.name, patch)
-            break
-        except Conflict:
-            # The worker writes in the same second where the tick comes on the minute: again, or it would always lose.
-            raw = ports.cluster.cron_workflow(cron.namespace, cron.name)
-            if raw is None:
-                return
-            cron = cron_from_object(raw)
-    else:
+        return patch
+
+    counted = _patched(cron, wanted, ports)
+    if counted is None:
         return  # the next tick; a child that is not counted yet is not deleted either
     uids = {child.name: child.uid for child in family}
-    for name in history_to_delete(cron, family):
-        ports.cluster.delete_workflow(cron.namespace, name, uids[name])
+    for name in history_to_delete(counted, family):
+        ports.cluster.delete_workflow(counted.namespace, name, uids[name])
+
+
+def _patched(
+    cron: CronWorkflow, wanted: Callable[[CronWorkflow], dict[str, Any] | None], ports: Ports
+) -> CronWorkflow | None:
+    """The object for which the wanted patch was written, or none was wanted; None where it is gone or never at rest.
+
+    Against the version read (rule 26). Where the tick comes on the minute it writes in the same second as the worker:
+    whoever loses reads and tries again, or it would always be the same one.
+    """
+    for _ in range(PATCH_TRIES):
+        patch = wanted(cron)
+        if not patch:
+            return cron
+        try:
+            ports.cluster.patch("cronworkflows", cron.namespace, cron.name, patch)
+            return cron
+        except Conflict:
+            raw = ports.cluster.cron_workflow(cron.namespace, cron.name)
+            if raw is None:
+                return None
+            cron = cron_from_object(raw)
+    return None
 
 
 def _tell(cron: CronWorkflow, reason: str, message: str, ports: Ports) -> None:
@@ -442,18 +457,7 @@ def _record(
     try:
         if cron is None or _beside(run.namespace, ports.clock.now(), ports):
             return
-        for _ in range(PATCH_TRIES):
-            patch = patch_for_run(cron, run, decision, child=child, failure=failure)
-            if patch is None:
-                return
-            try:
-                ports.cluster.patch("cronworkflows", run.namespace, run.name, patch)
-                return
-            except Conflict:
-                raw = ports.cluster.cron_workflow(run.namespace, run.name)
-                if raw is None:
-                    return
-                cron = cron_from_object(raw)
+        _patched(cron, lambda read: patch_for_run(read, run, decision, child=child, failure=failure), ports)
     except LynceusError as error:
         ports.journal.error("cron.status_failed", namespace=run.namespace, cron=run.name, error=error.message)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from lynceus.output import DONE, USAGE, Output
@@ -34,17 +33,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, out: Output) -> int:
     """Plan, show, and unless it is a dry run carry out."""
-    import boto3
-
     from lynceus.packaging import deployments, projects
-    from lynceus.packaging.stacks import asked
+    from lynceus.packaging.stacks import session_of
 
     parameters = dict(word.partition("=")[::2] for word in options.set)
     if not all("=" in word for word in options.set):
         out.error("--set takes NAME=VALUE", "for example --set AlarmEmail=ops@example.org")
         return USAGE
-    region = options.region or os.environ.get("AWS_REGION")
-    session = asked(lambda: boto3.Session(profile_name=options.profile, region_name=region))
+    session = session_of(options.profile, options.region)
     if not session.region_name:
         out.error("no region", "say --region, or set AWS_DEFAULT_REGION or the profile's region")
         return USAGE

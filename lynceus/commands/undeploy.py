@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from lynceus.output import DONE, NO, USAGE, Output
 
@@ -20,13 +19,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, out: Output) -> int:
     """Remove functions, queues, alarms and logs; say what is kept and how to lose that too."""
-    import boto3
-
     from lynceus.packaging import deployments
-    from lynceus.packaging.stacks import asked
+    from lynceus.packaging.stacks import asked, session_of
 
-    region = options.region or os.environ.get("AWS_REGION")
-    session = asked(lambda: boto3.Session(profile_name=options.profile, region_name=region))
+    session = session_of(options.profile, options.region)
     if not session.region_name:
         out.error("no region", "say --region, or set AWS_DEFAULT_REGION or the profile's region")
         return USAGE

@@ -8,12 +8,14 @@ or removed by a deployment: `refusals` says so before AWS is asked, a stack poli
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import boto3
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -272,6 +274,13 @@ def _parameters(
         for name in template.get("Parameters", {})
         if name in values
     ]
+
+
+def session_of(profile: str | None, region: str | None) -> boto3.Session:
+    """The session of a profile and region; also of AWS_REGION, which Lambda sets and boto3 does not read."""
+    region = region or os.environ.get("AWS_REGION")
+    session: boto3.Session = asked(lambda: boto3.Session(profile_name=profile, region_name=region))
+    return session
 
 
 def asked(call: Callable[[], Any]) -> Any:

@@ -365,19 +365,23 @@ def _trim(budget: Budget, value: Any, cutset: Any = _SPACE) -> str:
 
 
 def _trim_prefix(budget: Budget, value: Any, prefix: Any = " ") -> str:
-    part = need_string(prefix)
-    source = budget.text(need_string(value))
-    if has_stray_bytes(part):
-        return text(utf8(source).removeprefix(utf8(part)))
-    return source.removeprefix(part)
+    return _without(budget, value, prefix, str.removeprefix, bytes.removeprefix)
 
 
 def _trim_suffix(budget: Budget, value: Any, suffix: Any = " ") -> str:
-    part = need_string(suffix)
+    return _without(budget, value, suffix, str.removesuffix, bytes.removesuffix)
+
+
+def _without(
+    budget: Budget,
+    value: Any,
+    end: Any,
+    remove: Callable[[str, str], str],
+    remove_bytes: Callable[[bytes, bytes], bytes],
+) -> str:
+    part = need_string(end)
     source = budget.text(need_string(value))
-    if has_stray_bytes(part):
-        return text(utf8(source).removesuffix(utf8(part)))
-    return source.removesuffix(part)
+    return text(remove_bytes(utf8(source), utf8(part))) if has_stray_bytes(part) else remove(source, part)
 
 
 def _upper(budget: Budget, value: Any) -> str:
